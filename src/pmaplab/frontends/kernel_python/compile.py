@@ -1,0 +1,241 @@
+"""From kernel Python files to an IR program."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pmaplab.errors import InputError
+from pmaplab.frontends.kernel_python.declarations import Declaration, Declarations, is_name, string
+from pmaplab.frontends.kernel_python.expressions import Signature
+from pmaplab.frontends.kernel_python.scope import INTEGERS, Scope
+from pmaplab.frontends.kernel_python.intrinsics import KernelIntrinsics
+from pmaplab.frontends.kernel_python.source import SourceFile, imports
+from pmaplab.frontends.kernel_python.statements import lower_function
+from pmaplab.ir.callgraph import find_recursion
+from pmaplab.ir.nodes import Agent, Function, Invariant, Program
+from pmaplab.ir.types import U32, Scalar
+
+RESERVED = frozenset(INTEGERS) | KernelIntrinsics.names | {"NULL", "ptr", "counter", "int"}
+
+
+@dataclass(frozen=True)
+class Sysctl:
+    """A sysctl node: an atomic function, or a statistics counter to sum."""
+
+    name: str
+    function: str | None
+    counter: str | None
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A program before its regions are marked and its steps are placed."""
+
+    program: Program
+    sysctls: Mapping[str, Sysctl]
+    sources: Mapping[str, SourceFile]
+    options_used: frozenset[str]
+    regions_asked: frozenset[str]
+
+
+def compile_files(
+    files: Sequence[SourceFile],
+    replacements: Sequence[SourceFile],
+    options: Mapping[str, int],
+    *,
+    cpus: int,
+) -> Lowered:
+    """Lower ``files``, with the declarations of ``replacements`` in place of
+    those of the same name.
+
+    ``options`` gives the numbers that ``option(...)`` asks for.  Raises
+    KernelPythonError, with the place, for anything outside of the language.
+    """
+    declarations = Declarations()
+    for source in files:
+        declarations.add_file(source, replaces=False)
+    for source in replacements:
+        imports(source)
+        declarations.add_file(source, replaces=True)
+    return _Compiler(declarations, options, cpus, [*files, *replacements]).run()
+
+
+class _Compiler:
+    def __init__(
+        self,
+        declarations: Declarations,
+        options: Mapping[str, int],
+        cpus: int,
+        sources: Sequence[SourceFile],
+    ) -> None:
+        self.declarations = declarations
+        self.scope = Scope(declarations, options)
+        self.cpus = cpus
+        self.sources = sources
+        self.signatures: dict[str, Signature] = {}
+        self.invariants: list[Invariant] = []
+        self.entries: list[Declaration] = []
+
+    def run(self) -> Lowered:
+        for declaration in self.declarations.names.values():
+            if declaration.name in RESERVED:
+                declaration.source.fail(
+                    declaration.node,
+                    f"{declaration.name} is a word of kernel Python",
+                    "choose another name",
+                )
+        self.scope.resolve()
+        functions = [d for d in self.declarations.names.values() if d.kind == "function"]
+        for declaration in functions:
+            self._signature(declaration)
+        sysinits = self._sysinits()
+        regions: set[str] = set()
+        lowered: dict[str, Function] = {}
+        for declaration in functions:
+            lowered[declaration.name] = lower_function(
+                self.scope, declaration, self.signatures, sysinits, regions
+            )
+        program = Program(
+            structs=self.scope.structs,
+            globals=self.scope.globals,
+            functions=lowered,
+            agents=self._agents(),
+            invariants=tuple(self.invariants),
+            must_reach=tuple(
+                string(r.source, r.call.args[0]) for r in self.declarations.must_reach
+            ),
+            cpus=self.cpus,
+        )
+        self._check_recursion(program)
+        return Lowered(
+            program,
+            self._sysctls(),
+            {source.name: source for source in self.sources},
+            frozenset(self.scope.options_used),
+            frozenset(regions),
+        )
+
+    def _signature(self, declaration: Declaration) -> None:
+        source, node = declaration.source, declaration.node
+        assert isinstance(node, ast.FunctionDef)
+        arguments = node.args
+        extra = [
+            *arguments.posonlyargs,
+            *arguments.kwonlyargs,
+            *filter(None, [arguments.vararg, arguments.kwarg]),
+        ]
+        if extra or arguments.defaults:
+            source.fail(
+                (extra or arguments.defaults)[0],
+                "parameters are positional, without defaults",
+            )
+        parameters: list[tuple[str, Scalar]] = []
+        for argument in arguments.args:
+            if argument.annotation is None:
+                source.fail(argument, f"the parameter {argument.arg} has no type")
+            kind = self.scope.value_type(source, argument.annotation)
+            parameters.append((argument.arg, kind))
+        if node.returns is None:
+            source.fail(node, f"{node.name} has no result type", "write `-> None` or `-> TYPE`")
+        nothing = isinstance(node.returns, ast.Constant) and node.returns.value is None
+        result = None if nothing else self.scope.value_type(source, node.returns)
+        atomic = self._decorators(declaration, node, parameters, result)
+        self.signatures[node.name] = Signature(
+            tuple(parameters), result, atomic, source.location(node)
+        )
+
+    def _decorators(
+        self,
+        declaration: Declaration,
+        node: ast.FunctionDef,
+        parameters: list[tuple[str, Scalar]],
+        result: Scalar | None,
+    ) -> bool:
+        """Whether the function is atomic; notes entries and invariants."""
+        source, atomic = declaration.source, False
+        for decorator in node.decorator_list:
+            match decorator:
+                case ast.Name(id="atomic"):
+                    atomic = True
+                case ast.Name(id="thread_context"):
+                    if parameters or result is not None:
+                        source.fail(node, "a context takes no parameters and returns nothing")
+                    self.entries.append(declaration)
+                case ast.Call(func=func, args=[name]) if is_name(func, "invariant"):
+                    if parameters != [("cpu", U32)] or result is not None:
+                        source.fail(node, "an invariant is `def name(cpu: u32) -> None`")
+                    self.invariants.append(Invariant(string(source, name), node.name))
+                    atomic = True
+                case _:
+                    source.fail(
+                        decorator,
+                        f"@{ast.unparse(decorator)} is not part of kernel Python",
+                        "there are @atomic, @thread_context and @invariant(...)",
+                    )
+        return atomic
+
+    def _sysinits(self) -> list[str]:
+        order: list[tuple[int, int, int, str]] = []
+        for number, registration in enumerate(self.declarations.sysinits.values()):
+            _, subsystem, position, function = registration.call.args
+            source = registration.source
+            name = self._handler(source, function)
+            if self.signatures[name].parameters or self.signatures[name].result is not None:
+                source.fail(function, f"{name} takes parameters or returns a value")
+            order.append(
+                (
+                    self.scope.constant_expression(source, subsystem),
+                    self.scope.constant_expression(source, position),
+                    number,
+                    name,
+                )
+            )
+        return [name for *_, name in sorted(order)]
+
+    def _handler(self, source: SourceFile, node: ast.expr) -> str:
+        if not isinstance(node, ast.Name):
+            source.fail(node, "the name of a function is expected here")
+        if node.id not in self.signatures:
+            self.scope.unknown(source, node, node.id, *self.signatures)
+        return node.id
+
+    def _sysctls(self) -> dict[str, Sysctl]:
+        result: dict[str, Sysctl] = {}
+        for name, registration in self.declarations.sysctls.items():
+            source, target = registration.source, registration.call.args[1]
+            if is_name(registration.call.func, "SYSCTL_COUNTER"):
+                counter = string(source, target)
+                if counter not in {field for _, field in self.scope.counters}:
+                    source.fail(target, f"there is no statistics counter {counter}")
+                result[name] = Sysctl(name, None, counter)
+                continue
+            function = self._handler(source, target)
+            signature = self.signatures[function]
+            if signature.parameters or signature.result is None or not signature.atomic:
+                source.fail(target, f"{function} is no `@atomic def {function}() -> TYPE`")
+            result[name] = Sysctl(name, function, None)
+        return result
+
+    def _agents(self) -> tuple[Agent, ...]:
+        if not self.entries:
+            raise InputError(
+                "no file declares what the CPUs run",
+                advice="a scenario has one function marked @thread_context",
+            )
+        if len(self.entries) > 1:
+            second = self.entries[1]
+            second.source.fail(second.node, "a second function is marked @thread_context")
+        entry = self.entries[0].name
+        return tuple(Agent(f"cpu{n}", n, "thread", entry) for n in range(self.cpus))
+
+    def _check_recursion(self, program: Program) -> None:
+        cycle = find_recursion(program)
+        if cycle is not None:
+            declaration = self.declarations.names[cycle[0]]
+            declaration.source.fail(
+                declaration.node,
+                f"recursion: {' -> '.join(cycle)}",
+                "kernel Python has static stacks; write a loop",
+            )

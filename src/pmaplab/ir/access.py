@@ -1,0 +1,193 @@
+"""Which accesses to memory another agent can see.
+
+A *key* names the cells that one kind of access touches: a field of a
+structure, or a global scalar.  From all the accesses of a program it follows
+which keys are never written (constants), and which are written only through
+the running CPU's own element of a per-CPU array (``index(@__pcpu, cpu)``).  A
+load of such a key cannot be told apart from one made earlier or later, so it
+needs no step of its own.  Every store to a key that a property may read is
+visible, because properties are observers too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pmaplab.ir.callgraph import reachable_functions
+from pmaplab.ir.nodes import (
+    Assign,
+    Assume,
+    Call,
+    CmpXchg,
+    Expr,
+    FieldAddress,
+    Function,
+    GlobalAddress,
+    IndexAddress,
+    Instruction,
+    Load,
+    Local,
+    Program,
+    Rmw,
+    Store,
+    ThisCpu,
+)
+from pmaplab.ir.types import Int, Pointer
+from pmaplab.ir.walk import address_of, subexpressions, values_of
+
+Key = tuple[str, str]
+
+
+def key_of(address: Expr) -> Key | None:
+    """The cells that ``address`` may stand for; None when anything may be."""
+    match address:
+        case FieldAddress(struct=struct, field=name):
+            return (struct, name)
+        case IndexAddress(base=base):
+            return key_of(base)
+        case GlobalAddress(name=name):
+            return ("@", name)
+    return None
+
+
+def _own_locals(function: Function) -> frozenset[str]:
+    """Pointers that only ever hold addresses below the own per-CPU element."""
+    values: dict[str, list[Expr | None]] = {name: [None] for name in function.parameters}
+    for block in function.blocks:
+        for instruction in block.instructions:
+            if isinstance(instruction, Assign):
+                values.setdefault(instruction.target, []).append(instruction.value)
+            elif isinstance(instruction, Load | Rmw | CmpXchg | Call) and instruction.target:
+                values.setdefault(instruction.target, []).append(None)
+    return frozenset(
+        name
+        for name, sources in values.items()
+        if all(value is not None and _is_own(value, frozenset()) for value in sources)
+    )
+
+
+def _is_own(address: Expr, own: frozenset[str]) -> bool:
+    match address:
+        case IndexAddress(base=GlobalAddress(), index=ThisCpu()):
+            return True
+        case IndexAddress(base=base) | FieldAddress(base=base):
+            return _is_own(base, own)
+        case Local(name=name):
+            return name in own
+    return False
+
+
+@dataclass
+class Sharing:
+    """The sharing of every key, computed from the functions that agents reach.
+
+    Interrupt contexts are agents of the same CPU: what they write is visible
+    to the thread context even through its own element.
+    """
+
+    program: Program
+    _written: set[Key] = field(default_factory=set)
+    _written_by_others: set[Key] = field(default_factory=set)
+    _written_by_interrupts: set[Key] = field(default_factory=set)
+    _touched_by_others: set[Key] = field(default_factory=set)
+    _own: dict[str, frozenset[str]] = field(default_factory=dict)
+    _wild_write: bool = False
+    _wild_read: bool = False
+    _visible_calls: dict[str, bool] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        program = self.program
+        threads = [a.entry for a in program.agents if a.context == "thread"]
+        interrupts = [a.entry for a in program.agents if a.context != "thread"]
+        self._collect(reachable_functions(program, threads), interrupt=False)
+        self._collect(reachable_functions(program, interrupts), interrupt=True)
+        observers = [i.function for i in program.invariants] + list(program.exempt_when.values())
+        for name in reachable_functions(program, observers):
+            for instruction in _instructions(program.functions[name]):
+                if isinstance(instruction, Load):
+                    self._note_read_by_other(key_of(instruction.address))
+
+    def _note_read_by_other(self, key: Key | None) -> None:
+        if key is None:
+            self._wild_read = True
+        else:
+            self._touched_by_others.add(key)
+
+    def _collect(self, names: Iterable[str], *, interrupt: bool) -> None:
+        for name in names:
+            function = self.program.functions[name]
+            own = self._own.setdefault(name, _own_locals(function))
+            for instruction in _instructions(function):
+                self._collect_escapes(instruction)
+                address = address_of(instruction)
+                if address is None:
+                    continue
+                key = key_of(address)
+                others = interrupt or not _is_own(address, own)
+                if others:
+                    self._note_read_by_other(key)
+                if isinstance(instruction, Load):
+                    continue
+                if key is None:
+                    self._wild_write = True
+                    continue
+                self._written.add(key)
+                if not _is_own(address, own):
+                    self._written_by_others.add(key)
+                if interrupt:
+                    self._written_by_interrupts.add(key)
+
+    def _collect_escapes(self, instruction: Instruction) -> None:
+        """A pointer to a scalar that is stored or passed can be used anywhere."""
+        for value in values_of(instruction):
+            for sub in subexpressions(value):
+                if isinstance(sub, FieldAddress | IndexAddress | GlobalAddress) and isinstance(
+                    sub.type.target, Int | Pointer
+                ):
+                    key = key_of(sub)
+                    if key is not None and not _is_inner(sub, value):
+                        self._written.add(key)
+                        self._written_by_others.add(key)
+                        self._touched_by_others.add(key)
+
+    def visible(self, function: Function, instruction: Instruction) -> bool:
+        """Whether ``instruction`` of ``function`` needs a step of its own."""
+        if isinstance(instruction, Call):
+            callee = self.program.functions[instruction.function]
+            return callee.atomic and self._atomic_visible(callee)
+        address = address_of(instruction)
+        if address is None:
+            return False
+        key = key_of(address)
+        if key is None:
+            return True
+        own = _is_own(address, self._own.get(function.name, frozenset()))
+        if isinstance(instruction, Load):
+            if key not in self._written:
+                return False
+            return not own or key in self._written_by_others or key in self._written_by_interrupts
+        return not own or key in self._touched_by_others or self._wild_read
+
+    def _atomic_visible(self, function: Function) -> bool:
+        known = self._visible_calls.get(function.name)
+        if known is None:
+            known = any(
+                isinstance(instruction, Assume) or self.visible(function, instruction)
+                for instruction in _instructions(function)
+            )
+            self._visible_calls[function.name] = known
+        return known
+
+
+def _is_inner(sub: Expr, whole: Expr) -> bool:
+    """Whether ``sub`` only serves to compute the address of a field below it."""
+    return any(
+        isinstance(other, FieldAddress | IndexAddress) and other.base is sub
+        for other in subexpressions(whole)
+    )
+
+
+def _instructions(function: Function) -> Iterable[Instruction]:
+    for block in function.blocks:
+        yield from block.instructions

@@ -1,0 +1,131 @@
+"""What an instruction reads and writes, in one place for all passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pmaplab.ir.nodes import (
+    Assert,
+    Assign,
+    Assume,
+    Binary,
+    Block,
+    Branch,
+    Call,
+    Cast,
+    Choose,
+    CmpXchg,
+    Expr,
+    FieldAddress,
+    IndexAddress,
+    InRegion,
+    Instruction,
+    Jump,
+    Load,
+    Local,
+    Print,
+    Return,
+    Rmw,
+    Select,
+    Store,
+    Terminator,
+    Unary,
+)
+
+
+def subexpressions(expr: Expr) -> Iterator[Expr]:
+    """``expr`` and everything below it."""
+    yield expr
+    match expr:
+        case FieldAddress(base=base):
+            yield from subexpressions(base)
+        case IndexAddress(base=base, index=index):
+            yield from subexpressions(base)
+            yield from subexpressions(index)
+        case Unary(operand=operand) | Cast(operand=operand):
+            yield from subexpressions(operand)
+        case Binary(left=left, right=right):
+            yield from subexpressions(left)
+            yield from subexpressions(right)
+        case Select(condition=condition, then=then, otherwise=otherwise):
+            yield from subexpressions(condition)
+            yield from subexpressions(then)
+            yield from subexpressions(otherwise)
+        case InRegion(cpu=cpu):
+            yield from subexpressions(cpu)
+
+
+def address_of(instruction: Instruction) -> Expr | None:
+    """The address that a memory access uses, or None for other instructions."""
+    match instruction:
+        case Load(address=address) | Store(address=address):
+            return address
+        case Rmw(address=address) | CmpXchg(address=address):
+            return address
+    return None
+
+
+def values_of(item: Instruction | Terminator) -> tuple[Expr, ...]:
+    """The operands of ``item`` other than the address of a memory access."""
+    match item:
+        case Assign(value=value) | Store(value=value):
+            return (value,)
+        case Rmw(operand=operand):
+            return (operand,)
+        case CmpXchg(expected=expected, desired=desired):
+            return (expected, desired)
+        case Assume(condition=condition) | Branch(condition=condition):
+            return (condition,)
+        case Choose(lo=lo, hi=hi):
+            return (lo, hi)
+        case Assert(condition=condition, arguments=arguments):
+            return (condition, *arguments)
+        case Call(arguments=arguments) | Print(arguments=arguments):
+            return arguments
+        case Return(value=value):
+            return () if value is None else (value,)
+    return ()
+
+
+def operands(item: Instruction | Terminator) -> tuple[Expr, ...]:
+    """Every expression of ``item``."""
+    address = None if isinstance(item, Jump | Branch | Return) else address_of(item)
+    return values_of(item) if address is None else (address, *values_of(item))
+
+
+def reads(item: Instruction | Terminator) -> set[str]:
+    """The locals whose values ``item`` uses."""
+    return {
+        sub.name
+        for expr in operands(item)
+        for sub in subexpressions(expr)
+        if isinstance(sub, Local)
+    }
+
+
+def writes(item: Instruction | Terminator) -> str | None:
+    """The local that ``item`` assigns."""
+    match item:
+        case Assign(target=target) | Load(target=target) | Choose(target=target):
+            return target
+        case Rmw(target=target) | Call(target=target) | CmpXchg(target=target):
+            return target
+    return None
+
+
+def successors(terminator: Terminator) -> tuple[str, ...]:
+    match terminator:
+        case Jump(block=block):
+            return (block,)
+        case Branch(then=then, otherwise=otherwise):
+            return (then, otherwise)
+        case Return():
+            return ()
+
+
+def predecessors(blocks: tuple[Block, ...]) -> dict[str, list[str]]:
+    result: dict[str, list[str]] = {block.label: [] for block in blocks}
+    for block in blocks:
+        for target in successors(block.terminator):
+            result[target].append(block.label)
+    return result

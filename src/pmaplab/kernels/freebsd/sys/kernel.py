@@ -1,0 +1,20 @@
+"""The order of initialization: sys/sys/kernel.h, with EARLY_AP_STARTUP."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SI_SUB_CPU: Final = 0x2100000
+SI_SUB_INTRINSIC: Final = 0x2200000
+SI_SUB_CREATE_INIT: Final = 0x2500000
+SI_SUB_SCHED_IDLE: Final = 0x2600000
+SI_SUB_SMP: Final = 0x2900000
+SI_SUB_CONFIGURE: Final = 0x3800000
+SI_SUB_KTHREAD_INIT: Final = 0xE000000
+SI_SUB_KTHREAD_PAGE: Final = 0xE400000
+
+SI_ORDER_FIRST: Final = 0x0000000
+SI_ORDER_SECOND: Final = 0x0000001
+SI_ORDER_THIRD: Final = 0x0000002
+SI_ORDER_MIDDLE: Final = 0x1000000
+SI_ORDER_ANY: Final = 0xFFFFFFF

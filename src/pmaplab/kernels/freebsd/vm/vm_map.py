@@ -1,0 +1,91 @@
+"""Address spaces and their references: sys/vm/vm_map.c."""
+
+from __future__ import annotations
+
+from pmaplab.kernel_python import (
+    KASSERT,
+    atomic,
+    atomic_add_int,
+    atomic_cmpset_int,
+    panic,
+    sometimes,
+)
+from pmaplab.kernels.freebsd.amd64.pcpu import PCPU
+from pmaplab.kernels.freebsd.amd64.pmap import pmap, pmap_activate, pmap_pinit, pmap_release
+from pmaplab.kernels.freebsd.sys.proc import NVMSPACE, proc, thread, vmspace, vmspace0, vmspace_zone
+
+
+@atomic
+def vmspace_pmap(vm: vmspace) -> pmap:
+    return vm.vm_pmap
+
+
+@atomic
+def uma_zalloc_vmspace() -> vmspace:
+    for i in range(NVMSPACE):
+        vm = vmspace_zone[i]
+        if not vm.vm_allocated:
+            vm.vm_allocated = True
+            return vm
+    panic("vmspace_zone is exhausted")
+
+
+@atomic
+def uma_zfree_vmspace(vm: vmspace) -> None:
+    vm.vm_allocated = False
+
+
+def vmspace_alloc() -> vmspace:
+    vm = uma_zalloc_vmspace()
+    pmap_pinit(vmspace_pmap(vm))
+    vm.vm_refcnt = 1
+    return vm
+
+
+def vmspace_dofree(vm: vmspace) -> None:
+    pmap_release(vmspace_pmap(vm))
+    uma_zfree_vmspace(vm)
+
+
+def vmspace_free(vm: vmspace) -> None:
+    refcnt = vm.vm_refcnt
+    KASSERT(refcnt > 0, "vmspace_free: attempt to free already freed vmspace")
+    while not atomic_cmpset_int(vm.vm_refcnt, refcnt, refcnt - 1):
+        refcnt = vm.vm_refcnt
+    if refcnt == 1:
+        vmspace_dofree(vm)
+
+
+def vmspace_exec(p: proc) -> None:
+    """exec: the running process gets a fresh address space."""
+    newvmspace = vmspace_alloc()
+    p.p_vmspace = newvmspace
+    if p == PCPU.curthread.td_proc:
+        pmap_activate(PCPU.curthread)
+    sometimes("a process execs")
+
+
+def vmspace_exit(td: thread) -> None:
+    """exit: back to vmspace0 before the own address space goes."""
+    p = td.td_proc
+    vm = p.p_vmspace
+    atomic_add_int(vmspace0.vm_refcnt, 1)
+    refcnt = vm.vm_refcnt
+    while True:
+        if refcnt > 1 and p.p_vmspace != vmspace0:
+            # Switch now since other proc might free vmspace
+            p.p_vmspace = vmspace0
+            pmap_activate(td)
+        if atomic_cmpset_int(vm.vm_refcnt, refcnt, refcnt - 1):
+            break
+        refcnt = vm.vm_refcnt
+    if refcnt == 1:
+        if p.p_vmspace != vm:
+            # vmspace not yet freed, switch back
+            p.p_vmspace = vm
+            pmap_activate(td)
+        # Switch now since this proc will free vmspace
+        p.p_vmspace = vmspace0
+        pmap_activate(td)
+        vmspace_dofree(vm)
+    sometimes("a process exits")

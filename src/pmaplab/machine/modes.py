@@ -1,0 +1,48 @@
+"""The modes: which CPU features the kernel uses, and the memory model."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from pmaplab.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """CPU features as the kernel's tunables show them.
+
+    ``invpcid`` without ``pcid`` does not occur: the kernel looks for INVPCID
+    only when it uses PCIDs.
+    """
+
+    pcid: bool
+    invpcid: bool
+    pti: bool
+
+    @property
+    def name(self) -> str:
+        parts = ["pcid" if self.pcid else "nopcid"]
+        parts += ["invpcid"] if self.invpcid else []
+        parts += ["pti"] if self.pti else []
+        return "+".join(parts)
+
+
+MODES: tuple[Mode, ...] = tuple(
+    Mode(pcid, invpcid, pti)
+    for pti in (False, True)
+    for pcid, invpcid in ((False, False), (True, False), (True, True))
+)
+
+
+def find_mode(name: str) -> Mode:
+    """The mode called ``name``; raises UsageError for any other name."""
+    for mode in MODES:
+        if mode.name == name:
+            return mode
+    names = [mode.name for mode in MODES]
+    close = difflib.get_close_matches(name, names, 1)
+    raise UsageError(
+        f"there is no mode {name!r}",
+        advice=f"did you mean {close[0]}?" if close else f"the modes are {', '.join(names)}",
+    )

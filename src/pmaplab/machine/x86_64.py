@@ -1,0 +1,124 @@
+"""The processor: control registers, the interrupt flag, start-up.
+
+Kernel Python.  Each function is one machine event.  Section numbers are those
+of the Intel SDM, volume 3A.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pmaplab.kernel_python import (
+    KASSERT,
+    atomic,
+    option,
+    own,
+    panic,
+    static,
+    this_cpu,
+    u32,
+    u64,
+)
+
+MAXCPU: Final[u32] = option("MAXCPU")
+mp_ncpus: Final[u32] = option("mp_ncpus")
+
+CR3_PCID_MASK: Final[u64] = 0xFFF
+CR3_PCID_SAVE: Final[u64] = 0x8000000000000000
+# Bits 62:52 of a page-table root are reserved (4.5, table 4-12).
+CR3_RESERVED: Final[u64] = 0x7FF0000000000000
+CR4_PGE: Final[u64] = 0x80
+CR4_PCIDE: Final[u64] = 0x20000
+
+# Whether CPUID reports the features that the kernel was told to use.
+cpu_has_pcid: Final[u32] = option("pmap_pcid_enabled")
+cpu_has_invpcid: Final[u32] = option("invpcid_works")
+
+INVPCID_ADDR: Final[u32] = 0
+INVPCID_CTX: Final[u32] = 1
+INVPCID_CTXGLOB: Final[u32] = 2
+INVPCID_ALLCTX: Final[u32] = 3
+
+
+class cpu_registers:
+    """The registers of one logical processor, as far as the pmap goes."""
+
+    cr3: u64
+    cr4: u64
+    rflags_if: bool
+    started: bool
+    # Ghost: a MOV to CR3 has been executed since CR4.PCIDE was set.
+    cr3_loaded: bool
+
+
+cpus: Annotated[list[cpu_registers], MAXCPU] = static()
+CPU: cpu_registers = own(cpus)
+
+
+@atomic
+def rcr3() -> u64:
+    return CPU.cr3
+
+
+@atomic
+def load_cr3(value: u64) -> None:
+    """MOV to CR3 (4.10.4.1): bit 63 asks to keep the PCID's entries; it is not
+    stored.  With CR4.PCIDE clear, bit 63 is reserved."""
+    KASSERT(value & CR3_RESERVED == 0, "#GP: MOV CR3 of %#x sets reserved bits", value)
+    if CPU.cr4 & CR4_PCIDE == 0:
+        KASSERT(value & CR3_PCID_SAVE == 0, "#GP: MOV CR3 of %#x without CR4.PCIDE", value)
+    else:
+        CPU.cr3_loaded = True
+    CPU.cr3 = value & ~CR3_PCID_SAVE
+
+
+@atomic
+def rcr4() -> u64:
+    return CPU.cr4
+
+
+@atomic
+def load_cr4(value: u64) -> None:
+    """MOV to CR4: setting PCIDE needs the feature and PCID 0 (4.10.1)."""
+    if value & CR4_PCIDE != 0 and CPU.cr4 & CR4_PCIDE == 0:
+        KASSERT(cpu_has_pcid != 0, "#GP: MOV CR4 sets PCIDE on a CPU without PCIDs")
+        KASSERT(CPU.cr3 & CR3_PCID_MASK == 0, "#GP: MOV CR4 sets PCIDE while CR3[11:0] is %#x", CPU.cr3)
+    CPU.cr4 = value
+
+
+@atomic
+def invpcid(kind: u32, pcid: u64) -> None:
+    """INVPCID: #UD without the feature, #GP for a PCID above 4095 or one other
+    than 0 while CR4.PCIDE is clear."""
+    KASSERT(cpu_has_invpcid != 0, "#UD: INVPCID on a CPU without it")
+    KASSERT(kind <= INVPCID_ALLCTX, "#GP: INVPCID of type %d", kind)
+    KASSERT(pcid <= CR3_PCID_MASK, "#GP: INVPCID of PCID %#x", pcid)
+    KASSERT(
+        pcid == 0 or CPU.cr4 & CR4_PCIDE != 0, "#GP: INVPCID of PCID %#x without CR4.PCIDE", pcid
+    )
+
+
+@atomic
+def intr_disable() -> bool:
+    """PUSHF, CLI: the flag as it was."""
+    flags = CPU.rflags_if
+    CPU.rflags_if = False
+    return flags
+
+
+@atomic
+def intr_restore(flags: bool) -> None:
+    CPU.rflags_if = flags
+
+
+@atomic
+def enable_intr() -> None:
+    CPU.rflags_if = True
+
+
+@atomic
+def ipi_startup(cpu: u32) -> None:
+    """INIT and STARTUP IPIs: the processor begins to execute (8.4)."""
+    if cpu >= mp_ncpus or cpu == this_cpu():
+        panic("CPU %d cannot be started", cpu)
+    cpus[cpu].started = True

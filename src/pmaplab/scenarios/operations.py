@@ -1,0 +1,37 @@
+"""What the CPUs do once they are up: the operations of user threads."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pmaplab.kernel_python import assume, atomic, choose, option, u32
+from pmaplab.kernels.freebsd.amd64.pcpu import PCPU
+from pmaplab.kernels.freebsd.kern.kern_exec import exec_new_vmspace, exit1
+from pmaplab.kernels.freebsd.kern.sched_ule import mi_switch
+from pmaplab.kernels.freebsd.sys.proc import vmspace0
+
+OPERATIONS: Final[u32] = option("operations")
+
+SWITCH: Final[u32] = 0
+EXEC: Final[u32] = 1
+EXIT: Final[u32] = 2
+
+
+@atomic
+def choose_operation() -> u32:
+    """Every thread can be switched away from; a user thread can also exec or
+    exit."""
+    operation = choose(3)
+    assume(operation == SWITCH or PCPU.curthread.td_proc.p_vmspace != vmspace0)
+    return operation
+
+
+def run_operations() -> None:
+    for _ in range(OPERATIONS):
+        operation = choose_operation()
+        if operation == SWITCH:
+            mi_switch()
+        elif operation == EXEC:
+            exec_new_vmspace()
+        else:
+            exit1()

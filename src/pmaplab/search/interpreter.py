@@ -1,0 +1,265 @@
+"""The meaning of the IR: every other engine and export is held to this one.
+
+Each function is translated, once, to small Python functions that work on the
+state as a list of integers.  There are two translations: a fast one for
+searching, and a traced one that also records every instruction it executes,
+prints to the console and counts statistics.
+
+A step of an agent starts at its program counter and runs until a ``Step`` is
+reached.  It is *disabled* when an ``Assume`` on its way does not hold.  A
+``Choose`` makes several successors: the step is run again for every choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pmaplab.errors import Location, ModelError
+from pmaplab.ir.layout import Layout
+from pmaplab.ir.nodes import Instruction, Program, Terminator
+from pmaplab.search.translate import DONE, Code, translate
+
+# A step that runs longer than this has a loop without any visible access.
+LONGEST_STEP = 200_000
+
+State = tuple[int, ...]
+Choices = tuple[int, ...]
+
+
+class Disabled(Exception):
+    """An Assume inside an atomic function does not hold."""
+
+
+class Fault(Exception):
+    """The code did what no kernel survives: a NULL dereference, an index
+    outside of its array, a failed assertion.  ``site`` names the instruction."""
+
+    def __init__(self, site: int, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.site = site
+        self.kind = kind
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failed assertion or a fault, with its place."""
+
+    kind: str
+    message: str
+    function: str
+    loc: Location
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """An instruction that a traced step executed."""
+
+    function: str
+    item: Instruction | Terminator
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One way in which a step can end; ``failure`` stops the machine."""
+
+    state: State
+    choices: Choices
+    failure: Failure | None = None
+
+
+@dataclass
+class Effects:
+    """What a traced run does besides changing the state."""
+
+    console: list[str] = field(default_factory=list)
+    counters: dict[tuple[str, int], int] = field(default_factory=dict)
+    executed: list[Executed] = field(default_factory=list)
+
+
+class Context:
+    """Handed to the translated code: choices, marks, effects."""
+
+    __slots__ = ("_at", "_given", "cpu", "effects", "labels", "limits", "marks", "sites", "taken")
+
+    def __init__(self, labels: list[str], sites: list[tuple[str, Instruction | Terminator]]):
+        self.labels = labels
+        self.sites = sites
+        self.marks = 0
+        self.effects = Effects()
+        self.cpu = 0
+        self._given: list[int] = []
+        self._at = 0
+        self.taken: list[int] = []
+        self.limits: list[int] = []
+
+    def start(self, given: list[int]) -> None:
+        self._given = given
+        self._at = 0
+        self.taken = []
+        self.limits = []
+
+    def choose(self, lo: int, hi: int) -> int:
+        if hi < lo:
+            raise Disabled
+        value = self._given[self._at] if self._at < len(self._given) else lo
+        self._at += 1
+        self.taken.append(value)
+        self.limits.append(hi)
+        return value
+
+    def next_choices(self) -> list[int] | None:
+        """The choices to try after those just taken, in order; None at the end."""
+        taken = self.taken
+        for index in range(len(taken) - 1, -1, -1):
+            if taken[index] < self.limits[index]:
+                return [*taken[:index], taken[index] + 1]
+        return None
+
+    def log(self, site: int) -> None:
+        self.effects.executed.append(Executed(*self.sites[site]))
+
+    def print(self, text: str) -> None:
+        self.effects.console.append(text)
+
+    def count(self, counter: str) -> None:
+        key = (counter, self.cpu)
+        self.effects.counters[key] = self.effects.counters.get(key, 0) + 1
+
+
+class Interpreter:
+    """Runs the steps of one program.
+
+    ``program`` has its steps placed (:func:`pmaplab.ir.cut.cut`) and is
+    verified.  ``traced`` selects the translation that records effects.
+    """
+
+    def __init__(self, program: Program, *, traced: bool = False) -> None:
+        self.program = program
+        self.layout = Layout(program)
+        self.code: Code = translate(
+            program, self.layout, traced=traced, disabled=Disabled, fault=Fault
+        )
+        self.context = Context(self.code.labels, self.code.sites)
+        self._scratch = [0] * self.code.scratch
+        self._agents = [
+            (base, agent.cpu) for base, agent in zip(self.layout.agents, program.agents, strict=True)
+        ]
+        self.regions = {name: 1 << i for i, name in enumerate(program.regions)}
+        self._invariants: list[tuple[Callable[..., Any], int]] = []
+        for invariant in program.invariants:
+            mask = 0
+            for region in invariant.exempt:
+                mask |= self.regions[region]
+            self._invariants.append((self.code.atomics[invariant.function], mask))
+        self._when = {
+            self.regions[region]: self.code.atomics[function]
+            for region, function in program.exempt_when.items()
+        }
+
+    # --- steps -------------------------------------------------------------
+
+    def initial(self) -> State:
+        """The state at power-on."""
+        state = self.layout.initial()
+        for base, agent in zip(self.layout.agents, self.program.agents, strict=True):
+            state[base] = self.code.entries[agent.entry]
+        return tuple(state)
+
+    def done(self, state: State, agent: int) -> bool:
+        """Whether the agent has come to the end of its entry function."""
+        return state[self._agents[agent][0]] == DONE
+
+    def outcomes(self, state: State, agent: int) -> Iterator[Outcome]:
+        """Every way in which ``agent`` can take its next step."""
+        if state[self._agents[agent][0]] == DONE:
+            return
+        given: list[int] | None = []
+        while given is not None:
+            outcome = self._run(state, agent, given)
+            if outcome is not None:
+                yield outcome
+            given = self.context.next_choices() if self.context.taken else None
+
+    def step(self, state: State, agent: int, choices: Choices) -> Outcome | None:
+        """The one step of ``agent`` with these choices; None when disabled."""
+        if state[self._agents[agent][0]] == DONE:
+            return None
+        outcome = self._run(state, agent, list(choices))
+        if outcome is not None and outcome.choices != choices:
+            return None
+        return outcome
+
+    def _run(self, state: State, agent: int, given: list[int]) -> Outcome | None:
+        base, cpu = self._agents[agent]
+        context = self.context
+        context.start(given)
+        context.cpu = cpu
+        cells = list(state)
+        code = self.code.points
+        scratch = self._scratch
+        point = cells[base]
+        budget = LONGEST_STEP
+        try:
+            while point > 0:
+                point = code[point](cells, base, scratch, cpu, context)
+                budget -= 1
+                if budget < 0:
+                    self._endless(state, agent)
+        except Disabled:
+            return None
+        except Fault as fault:
+            return Outcome(tuple(cells), tuple(context.taken), self.failure(fault))
+        if point == 0:
+            return None
+        cells[base] = -point
+        return Outcome(tuple(cells), tuple(context.taken))
+
+    def failure(self, fault: Fault) -> Failure:
+        """``fault`` with its place; a value outside its cell is no verdict."""
+        function, item = self.code.sites[fault.site]
+        if fault.kind == "range":
+            raise ModelError(fault.message, location=item.loc)
+        return Failure(fault.kind, fault.message, function, item.loc)
+
+    def _endless(self, state: State, agent: int) -> None:
+        function, item = self.location(state, agent)
+        raise ModelError(
+            f"a step in {function} does not end",
+            location=item.loc,
+            advice="a loop that touches no shared cell must be bounded; "
+            "a wait is written `while CONDITION: ia32_pause()`",
+        )
+
+    def location(self, state: State, agent: int) -> tuple[str, Instruction | Terminator]:
+        """The function and the instruction at which ``agent`` stands."""
+        return self.code.places[state[self._agents[agent][0]]]
+
+    # --- properties --------------------------------------------------------
+
+    def broken(self, state: State) -> list[tuple[int, int, Failure, int]]:
+        """The invariants that fail in ``state``, exemptions not yet applied:
+        (invariant, CPU, failure, the exempt regions that CPU is in)."""
+        result: list[tuple[int, int, Failure, int]] = []
+        for number, (check, mask) in enumerate(self._invariants):
+            for cpu in range(self.program.cpus):
+                try:
+                    check(state, cpu, self.context, cpu)
+                except Fault as fault:
+                    inside = state[self.layout.regions + cpu] & mask
+                    result.append((number, cpu, self.failure(fault), self._active(state, cpu, inside)))
+        return result
+
+    def _active(self, state: State, cpu: int, inside: int) -> int:
+        """``inside`` without the regions whose extra condition does not hold."""
+        for region, when in self._when.items():
+            if inside & region and not when(state, cpu, self.context, cpu):
+                inside &= ~region
+        return inside
+
+    def evaluate(self, function: str, state: State, *arguments: int) -> int:
+        """Call an atomic function that only reads, in ``state``, on CPU 0."""
+        result = self.code.atomics[function](state, 0, self.context, *arguments)
+        return int(result)

@@ -1,0 +1,193 @@
+"""Putting a system together: kernel, machine, scenario, properties, mode."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pmaplab.errors import UsageError
+from pmaplab.frontends.kernel_python.compile import Lowered, Sysctl, compile_files
+from pmaplab.frontends.kernel_python.source import (
+    PACKAGE_ROOT,
+    SourceFile,
+    display_name,
+    imports,
+    load_modules,
+    parse_source,
+    read_source,
+)
+from pmaplab.ir.cut import cut
+from pmaplab.ir.nodes import Program
+from pmaplab.ir.verify import verify
+from pmaplab.machine.modes import Mode
+from pmaplab.properties.regions import DEFAULT_FILE, Exemption, Regions, mark_regions, read_regions
+
+PROPERTY_MODULES = (
+    "pmaplab.properties.curpmap",
+    "pmaplab.properties.pm_active",
+    "pmaplab.properties.pcid",
+)
+# What the kernel really has (sys/amd64/include/pmap.h).
+PMAP_PCID_OVERMAX = 0x1000
+PMAP_PCID_OVERMAX_KERN = 0x800
+LARGEST_MAXCPU = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How large the system is.
+
+    ``pcids`` bounds the PCIDs that a CPU can hand out besides the kernel's
+    (1 to 2046; None for as many as the processor has).  ``operations`` is per
+    CPU.
+    """
+
+    cpus: int = 2
+    maxcpu: int = 2
+    processes: int = 2
+    kernel_processes: int = 0
+    pcids: int | None = 2
+    operations: int = 2
+
+    def check(self) -> None:
+        """Raises UsageError for bounds that make no machine."""
+        if self.maxcpu < 1 or self.maxcpu > LARGEST_MAXCPU:
+            raise UsageError(f"MAXCPU must be from 1 to {LARGEST_MAXCPU}, not {self.maxcpu}")
+        if self.cpus < 1:
+            raise UsageError(
+                f"a machine with {self.cpus} CPUs cannot boot", advice="--cpus is at least 1"
+            )
+        if self.cpus > self.maxcpu:
+            raise UsageError(
+                f"{self.cpus} CPUs are more than MAXCPU, which is {self.maxcpu}",
+                advice="raise --maxcpu, or lower --cpus",
+            )
+        for name, value, least, most in (
+            ("--processes", self.processes, 1, 1024),
+            ("--operations", self.operations, 1, 10**6),
+            ("--pcids", 1 if self.pcids is None else self.pcids, 1, PMAP_PCID_OVERMAX_KERN - 2),
+        ):
+            if not least <= value <= most:
+                raise UsageError(f"{name} must be from {least} to {most}, not {value}")
+
+
+@dataclass(frozen=True)
+class System:
+    """A system, lowered, verified, its steps placed."""
+
+    program: Program
+    sysctls: Mapping[str, Sysctl]
+    sources: Mapping[str, SourceFile]
+    exemptions: Mapping[str, Exemption]
+    options_used: frozenset[str]
+    has_prefix: bool
+
+    def line(self, file: str, number: int) -> str:
+        """The source text of a line, "" where there is none."""
+        source = self.sources.get(file)
+        return source.line(number).strip() if source else ""
+
+
+def scenario_names() -> list[str]:
+    """The scenarios that come with the tool: those that mark what CPUs run."""
+    return sorted(
+        path.stem
+        for path in (PACKAGE_ROOT / "scenarios").glob("*.py")
+        if "@thread_context" in path.read_text(encoding="utf-8")
+    )
+
+
+def load_scenario(scenario: str) -> list[SourceFile]:
+    """The files of a scenario: one of ours by name, or the user's by path."""
+    if scenario.endswith(".py"):
+        source = read_source(Path(scenario), display_name(Path(scenario)))
+        return [source, *load_modules(imports(source))]
+    names = scenario_names()
+    if scenario not in names:
+        close = difflib.get_close_matches(scenario, names, 1)
+        raise UsageError(
+            f"there is no scenario {scenario!r}",
+            advice=f"did you mean {close[0]}?"
+            if close
+            else f"the scenarios are {', '.join(names)}, or a FILE.py of your own",
+        )
+    return list(_package_files(f"pmaplab.scenarios.{scenario}"))
+
+
+@functools.cache
+def _package_files(*modules: str) -> tuple[SourceFile, ...]:
+    return tuple(load_modules(modules))
+
+
+def build_system(
+    scenario: str,
+    replacements: tuple[SourceFile, ...],
+    mode: Mode,
+    bounds: Bounds,
+    exemptions: Path | None = None,
+) -> System:
+    """Lower and verify one system.
+
+    ``replacements`` are kernel Python files whose declarations replace those
+    of the reference kernel, in order.  ``exemptions`` is a further exemption
+    file.  Raises a PmaplabError for anything that is wrong with them.
+    """
+    bounds.check()
+    regions = _regions(exemptions)
+    files: dict[str, SourceFile] = {}
+    extra = [name for source in replacements for name in imports(source)]
+    for source in (
+        *load_scenario(scenario),
+        *_package_files(*PROPERTY_MODULES),
+        *_package_files(*extra),
+    ):
+        files.setdefault(source.name, source)
+    conditions = parse_source(regions.when_source(), "exemptions.toml (when)")
+    lowered = compile_files(
+        [*files.values(), conditions], replacements, options(mode, bounds), cpus=bounds.cpus
+    )
+    marked = mark_regions(lowered.program, regions)
+    verify(marked)
+    program = cut(marked)
+    verify(program)
+    return System(
+        program,
+        lowered.sysctls,
+        lowered.sources,
+        {e.region: e for e in regions.exemptions if e.region in program.regions},
+        lowered.options_used,
+        _has_prefix(lowered),
+    )
+
+
+def _regions(extra: Path | None) -> Regions:
+    files = [(DEFAULT_FILE, display_name(DEFAULT_FILE))]
+    if extra is not None:
+        files.append((extra, str(extra)))
+    return read_regions(files)
+
+
+def _has_prefix(lowered: Lowered) -> bool:
+    """Whether the scenario's search begins only when its CPUs are parked."""
+    function = lowered.program.functions.get("parked")
+    return function is not None and function.atomic and len(function.parameters) == 1
+
+
+def options(mode: Mode, bounds: Bounds) -> dict[str, int]:
+    """The numbers that kernel Python asks for with option(...)."""
+    limit = PMAP_PCID_OVERMAX if bounds.pcids is None else 1 + bounds.pcids
+    return {
+        "MAXCPU": bounds.maxcpu,
+        "mp_ncpus": bounds.cpus,
+        "pmap_pcid_enabled": int(mode.pcid),
+        "invpcid_works": int(mode.invpcid),
+        "pti": int(mode.pti),
+        "PMAP_PCID_OVERMAX": limit,
+        "PMAP_PCID_OVERMAX_KERN": min(limit, PMAP_PCID_OVERMAX_KERN),
+        "processes": bounds.processes,
+        "kernel_processes": bounds.kernel_processes,
+        "operations": bounds.operations,
+    }
