@@ -68,7 +68,13 @@ def atomic(function: F) -> F:
 
 
 def thread_context(function: F) -> F:
-    """What every CPU runs, from power-on."""
+    """What every CPU runs: from power-on, or after its bring-up context."""
+    result: F = _never(function)
+    return result
+
+
+def bring_up_context(function: F) -> F:
+    """What every CPU runs, on one schedule, before the search begins."""
     result: F = _never(function)
     return result
 

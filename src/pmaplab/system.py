@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pmaplab.errors import UsageError
-from pmaplab.frontends.kernel_python.compile import Lowered, Sysctl, compile_files
+from pmaplab.frontends.kernel_python.compile import Sysctl, compile_files
 from pmaplab.frontends.kernel_python.source import (
     PACKAGE_ROOT,
     SourceFile,
@@ -19,6 +19,7 @@ from pmaplab.frontends.kernel_python.source import (
     parse_source,
     read_source,
 )
+from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.cut import cut
 from pmaplab.ir.nodes import Program
 from pmaplab.ir.verify import verify
@@ -76,14 +77,18 @@ class Bounds:
 
 @dataclass(frozen=True)
 class System:
-    """A system, lowered, verified, its steps placed."""
+    """A system, lowered, verified, its steps placed.
+
+    ``bring_up`` is the program that runs on one schedule before the search of
+    ``program`` begins, if the scenario has one.  Both have the same memory.
+    """
 
     program: Program
+    bring_up: Program | None
     sysctls: Mapping[str, Sysctl]
     sources: Mapping[str, SourceFile]
     exemptions: Mapping[str, Exemption]
     options_used: frozenset[str]
-    has_prefix: bool
 
     def line(self, file: str, number: int) -> str:
         """The source text of a line, "" where there is none."""
@@ -151,16 +156,32 @@ def build_system(
     )
     marked = mark_regions(lowered.program, regions)
     verify(marked)
-    program = cut(marked)
-    verify(program)
+    sysctls = [s.function for s in lowered.sysctls.values() if s.function is not None]
+    program = _placed(marked, sysctls)
+    bring_up = None
+    if lowered.bring_up:
+        bring_up = _placed(replace(marked, agents=lowered.bring_up, must_reach=()), sysctls)
     return System(
         program,
+        bring_up,
         lowered.sysctls,
         lowered.sources,
         {e.region: e for e in regions.exemptions if e.region in program.regions},
         lowered.options_used,
-        _has_prefix(lowered),
     )
+
+
+def _placed(program: Program, keep: Sequence[str]) -> Program:
+    """``program`` with its steps placed, without the functions that nobody
+    calls."""
+    roots = [agent.entry for agent in program.agents]
+    roots += [invariant.function for invariant in program.invariants]
+    roots += [*program.exempt_when.values(), *keep]
+    wanted = reachable_functions(program, roots)
+    functions = {name: f for name, f in program.functions.items() if name in wanted}
+    result = cut(replace(program, functions=functions))
+    verify(result)
+    return result
 
 
 def _regions(extra: Path | None) -> Regions:
@@ -168,12 +189,6 @@ def _regions(extra: Path | None) -> Regions:
     if extra is not None:
         files.append((extra, str(extra)))
     return read_regions(files)
-
-
-def _has_prefix(lowered: Lowered) -> bool:
-    """Whether the scenario's search begins only when its CPUs are parked."""
-    function = lowered.program.functions.get("parked")
-    return function is not None and function.atomic and len(function.parameters) == 1
 
 
 def options(mode: Mode, bounds: Bounds) -> dict[str, int]:

@@ -6,22 +6,20 @@ Bring-up runs on one schedule; scenario `boot` is the one for all of them.
 
 from __future__ import annotations
 
-from pmaplab.kernel_python import atomic, must_reach, thread_context, u32, within
+from pmaplab.kernel_python import bring_up_context, must_reach, thread_context
 from pmaplab.kernels.freebsd.amd64.pmap import pmap_pcid_enabled
 from pmaplab.scenarios.operations import run_operations
 from pmaplab.scenarios.power_on import bring_up
 
 
+@bring_up_context
+def cpu_bring_up() -> None:
+    bring_up()
+
+
 @thread_context
 def cpu_main() -> None:
-    bring_up()
     run_operations()
-
-
-@atomic
-def parked(cpu: u32) -> bool:
-    """The search begins when every CPU is parked."""
-    return within(cpu, "booted")
 
 
 must_reach("a pmap is activated")

@@ -15,15 +15,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pmaplab.errors import ModelError
-from pmaplab.search.interpreter import Choices, Failure, Interpreter, State
+from pmaplab.search.interpreter import Failure, Interpreter, State
+from pmaplab.search.run import Move, Runner
+from pmaplab.search.translate import DONE
 from pmaplab.system import System
 
 ASSERTIONS = "assertions"
 PROGRESS = "progress"
-# A prefix that has not parked all CPUs by then never will.
-LONGEST_PREFIX = 1_000_000
 
-Move = tuple[int, Choices]
+# Room for the number of an agent's part in a packed state.
+PART_BITS = 24
+PART_MASK = (1 << PART_BITS) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,11 @@ def search(
 
 
 class _Search:
+    """States are interned: the memory has a number, each agent's part has one,
+    and a state is the tuple of these packed into one integer.  Properties see
+    the memory only, so each memory is judged once.
+    """
+
     def __init__(
         self, system: System, limits: Limits, stop_at_first: bool, progress: Progress | None
     ) -> None:
@@ -114,31 +121,42 @@ class _Search:
         self.agents = range(len(system.program.agents))
         names = dict.fromkeys(i.property for i in system.program.invariants)
         self.result = Result((*names, ASSERTIONS, PROGRESS))
-        self.index: dict[State, int] = {}
-        self.states: list[State] = []
+        self.memories: dict[State, int] = {}
+        self.memory: list[list[int]] = []
+        self.judged: list[list[tuple[str, int, Failure]]] = []
+        self.part_numbers: dict[State, int] = {}
+        self.parts: list[list[int]] = []
+        self.index: dict[int, int] = {}
+        self.states: list[int] = []
         self.parents = array("q")
         self.moves: list[Move] = []
-        # Every edge, for the question who can still move; successors of state
-        # n are edges[starts[n]:starts[n + 1]].
+        # Every edge, for the question who can still move: the successors of
+        # state n are edges[starts[n]:starts[n + 1]].
         self.edges = array("q")
         self.starts = array("q", [0])
         self.can_move = array("q")
-        self.dead: set[int] = set()  # states that a failed assertion ends
-        self.levels = array("q")
-        self.masks = self._masks()
 
     def run(self) -> Result:
         started = time.monotonic()
         result, program = self.result, self.system.program
-        prefix = run_prefix(self.system, self.interpreter, self._judge_prefix)
-        result.prefix = len(prefix.moves)
-        self.prefix = tuple(prefix.moves)
-        if prefix.ended:
+        runner = Runner(self.system)
+        self._judge_prefix(runner)
+        ended = False
+        while runner.in_bring_up and not ended:
+            ended = runner.bring_up_step() is not None
+            self._judge_prefix(runner)
+        self.prefix = tuple(runner.moves)
+        result.prefix = len(self.prefix)
+        if ended:
             result.complete = True
         else:
-            self._add(prefix.state, -1, (0, ()), 0)
+            memory, parts = self.interpreter.split(runner.state)
+            packed = self._memory(list(memory))
+            for part in parts:
+                packed = packed << PART_BITS | self._part(list(part))
+            self._add(packed, packed >> PART_BITS * len(parts), -1, (0, ()))
             self._explore(started)
-        if result.complete and not prefix.ended:
+        if result.complete and not ended:
             self._judge_progress()
         result.states = len(self.states)
         result.seconds = time.monotonic() - started
@@ -149,33 +167,39 @@ class _Search:
         )
         return result
 
+    # --- exploring ---------------------------------------------------------
+
     def _explore(self, started: float) -> None:
-        result, level, depth = self.result, [0], 0
-        limits, transitions = self.limits, 0
+        result, level, depth, transitions = self.result, [0], 0, 0
+        count, size = len(self.agents), self.interpreter.layout.agents[0]
+        all_parts = PART_BITS * count
+        shifts = [PART_BITS * (count - 1 - agent) for agent in self.agents]
+        steps = self.interpreter.local_steps
         while level:
             following: list[int] = []
             for number in level:
-                moved = 0
-                state = self.states[number]
+                packed = self.states[number]
+                memory, moved = self.memory[packed >> all_parts], 0
                 for agent in self.agents:
-                    for outcome in self.interpreter.outcomes(state, agent):
+                    shift = shifts[agent]
+                    part = packed >> shift & PART_MASK
+                    rest = packed & (1 << all_parts) - 1 ^ part << shift
+                    for cells, choices, failure in steps(memory, self.parts[part], agent):
                         transitions += 1
                         moved |= 1 << agent
-                        if outcome.failure is not None:
-                            move = (agent, outcome.choices)
-                            self._note(ASSERTIONS, number, move, outcome.failure, agent)
-                            self.dead.add(number)
+                        if failure is not None:
+                            self._note(number, (agent, tuple(choices)), failure)
                             continue
-                        target = self.index.get(outcome.state)
+                        after = self._memory(cells[:size])
+                        state = after << all_parts | rest | self._part(cells[size:]) << shift
+                        target = self.index.get(state)
                         if target is None:
-                            target = self._add(
-                                outcome.state, number, (agent, outcome.choices), depth + 1
-                            )
+                            target = self._add(state, after, number, (agent, tuple(choices)))
                             following.append(target)
                         self.edges.append(target)
                 self.starts.append(len(self.edges))
                 self.can_move.append(moved)
-                if number % 4096 == 0:
+                if number % 8192 == 0:
                     result.transitions = transitions
                     if self._exhausted(started):
                         return
@@ -185,8 +209,7 @@ class _Search:
             if self.stop_at_first and result.violations:
                 result.stopped = "the first counterexample ends the search"
                 return
-            if limits.states is not None and len(self.states) > limits.states and following:
-                result.stopped = f"the limit of {limits.states} states is reached"
+            if following and self._exhausted(started):
                 return
             level, depth = following, depth + 1
         result.complete = True
@@ -199,26 +222,40 @@ class _Search:
             self.result.stopped = f"the limit of {limits.seconds:g} seconds is reached"
         return self.result.stopped is not None
 
-    def _add(self, state: State, parent: int, move: Move, level: int) -> int:
+    def _memory(self, cells: list[int]) -> int:
+        """The number of a memory; a new one is judged."""
+        memory = tuple(cells)
+        number = self.memories.get(memory)
+        if number is None:
+            number = self.memories[memory] = len(self.memory)
+            self.memory.append(cells)
+            self.judged.append(self._judge(memory))
+        return number
+
+    def _part(self, cells: list[int]) -> int:
+        part = tuple(cells)
+        number = self.part_numbers.get(part)
+        if number is None:
+            number = self.part_numbers[part] = len(self.parts)
+            if number > PART_MASK:
+                raise ModelError("the agents have too many local states for the packed store")
+            self.parts.append(cells)
+        return number
+
+    def _add(self, state: int, memory: int, parent: int, move: Move) -> int:
         number = len(self.states)
         self.index[state] = number
         self.states.append(state)
         self.parents.append(parent)
         self.moves.append(move)
-        self.levels.append(level)
-        for name, cpu, failure in self.judge(state):
+        for name, cpu, failure in self.judged[memory]:
             if name not in self.result.violations:
                 self.result.violations[name] = Violation(name, self._path(number), failure, cpu)
         return number
 
     # --- properties --------------------------------------------------------
 
-    def _masks(self) -> list[tuple[int, str]]:
-        return [
-            (self.interpreter.regions[name], name) for name in self.system.program.exempt_when
-        ] + [(bit, name) for name, bit in self.interpreter.regions.items()]
-
-    def judge(self, state: State) -> list[tuple[str, int, Failure]]:
+    def _judge(self, state: State) -> list[tuple[str, int, Failure]]:
         """The properties that fail in ``state``; notes the exemptions used."""
         result: list[tuple[str, int, Failure]] = []
         for number, cpu, failure, inside in self.interpreter.broken(state):
@@ -230,20 +267,21 @@ class _Search:
                 result.append((self.system.program.invariants[number].property, cpu, failure))
         return result
 
-    def _judge_prefix(self, state: State, moves: list[Move], failure: Failure | None) -> None:
-        if failure is not None:
-            self.result.violations.setdefault(
-                ASSERTIONS, Violation(ASSERTIONS, tuple(moves), failure, moves[-1][0])
-            )
-            return
-        for name, cpu, broken in self.judge(state):
-            self.result.violations.setdefault(name, Violation(name, tuple(moves), broken, cpu))
+    def _judge_prefix(self, runner: Runner) -> None:
+        moves, found = tuple(runner.moves), []
+        if runner.failure is not None:
+            cpu = self.system.program.agents[moves[-1][0]].cpu
+            found.append((ASSERTIONS, cpu, runner.failure))
+        else:
+            found += self._judge(self.interpreter.split(runner.state)[0])
+        for name, cpu, failure in found:
+            self.result.violations.setdefault(name, Violation(name, moves, failure, cpu))
 
-    def _note(self, name: str, number: int, move: Move, failure: Failure, agent: int) -> None:
-        if name not in self.result.violations:
-            cpu = self.system.program.agents[agent].cpu
+    def _note(self, number: int, move: Move, failure: Failure) -> None:
+        if ASSERTIONS not in self.result.violations:
+            cpu = self.system.program.agents[move[0]].cpu
             moves = (*self._path(number), move)
-            self.result.violations[name] = Violation(name, moves, failure, cpu)
+            self.result.violations[ASSERTIONS] = Violation(ASSERTIONS, moves, failure, cpu)
 
     def _path(self, number: int) -> tuple[Move, ...]:
         moves: list[Move] = []
@@ -258,82 +296,31 @@ class _Search:
         ``reach[s]`` holds the agents that can still move in some future of s.
         Successors mostly have higher numbers, so few rounds are needed.
         """
-        reach = array("q", self.can_move)
+        reach, starts, edges = list(self.can_move), self.starts, self.edges
         changed = True
         while changed:
             changed = False
-            for number in range(len(self.states) - 1, -1, -1):
+            for number in range(len(reach) - 1, -1, -1):
                 mask = reach[number]
-                for edge in range(self.starts[number], self.starts[number + 1]):
-                    mask |= reach[self.edges[edge]]
+                for edge in range(starts[number], starts[number + 1]):
+                    mask |= reach[edges[edge]]
                 if mask != reach[number]:
                     reach[number] = mask
                     changed = True
-        for number, state in enumerate(self.states):
+        everyone = (1 << len(self.agents)) - 1
+        for number, mask in enumerate(reach):
+            if mask == everyone:
+                continue
+            packed = self.states[number]
             for agent in self.agents:
-                if reach[number] >> agent & 1 or self.interpreter.done(state, agent):
-                    continue
-                cpu = self.system.program.agents[agent].cpu
-                function, item = self.interpreter.location(state, agent)
-                failure = Failure(
-                    "progress", f"CPU {cpu} has work left and can never go on", function, item.loc
-                )
-                self.result.violations[PROGRESS] = Violation(
-                    PROGRESS, self._path(number), failure, cpu
-                )
-                return
+                part = packed >> PART_BITS * (len(self.agents) - 1 - agent) & PART_MASK
+                if not mask >> agent & 1 and self.parts[part][0] != DONE:
+                    self._stuck(number, agent, self.parts[part])
+                    return
 
-
-# --- the prefix ------------------------------------------------------------
-
-
-@dataclass
-class Prefix:
-    """A run on one schedule up to where the search begins."""
-
-    state: State
-    moves: list[Move]
-    ended: bool  # by a failed assertion
-
-
-def run_prefix(
-    system: System,
-    interpreter: Interpreter,
-    visit: Callable[[State, list[Move], Failure | None], None] = lambda *_: None,
-) -> Prefix:
-    """Run the scenario's bring-up, if it has one: always the first CPU that can
-    move and is not parked, and the last of its choices (the idle thread).
-
-    Raises ModelError when the CPUs cannot all be parked.
-    """
-    state = interpreter.initial()
-    moves: list[Move] = []
-    visit(state, moves, None)
-    if not system.has_prefix:
-        return Prefix(state, moves, ended=False)
-    agents = system.program.agents
-    while len(moves) < LONGEST_PREFIX:
-        waiting = [
-            number
-            for number, agent in enumerate(agents)
-            if agent.context == "thread" and not interpreter.evaluate("parked", state, agent.cpu)
-        ]
-        if not waiting:
-            return Prefix(state, moves, ended=False)
-        for agent_number in waiting:
-            outcomes = list(interpreter.outcomes(state, agent_number))
-            if outcomes:
-                break
-        else:
-            break
-        outcome = outcomes[-1]
-        state = outcome.state
-        moves.append((agent_number, outcome.choices))
-        visit(state, moves, outcome.failure)
-        if outcome.failure is not None:
-            return Prefix(state, moves, ended=True)
-    raise ModelError(
-        f"after {len(moves)} steps the CPUs {', '.join(str(agents[n].cpu) for n in waiting)} "
-        "are not parked",
-        advice="`parked(cpu)` must come to hold on the one schedule of the bring-up",
-    )
+    def _stuck(self, number: int, agent: int, part: list[int]) -> None:
+        cpu = self.system.program.agents[agent].cpu
+        function, item = self.interpreter.code.places[part[0]]
+        message = f"CPU {cpu} has work left and can never go on"
+        failure = Failure("progress", message, function, item.loc)
+        self.result.violations[PROGRESS] = Violation(PROGRESS, self._path(number), failure, cpu)

@@ -179,6 +179,8 @@ class Writer:
                 symbol = "<<" if op == "shl" else ">>"
                 return self.wrap(f"{left} {symbol} {count}", kind, op)
             case "div" | "mod":
+                if not kind.signed and isinstance(expr.right, Const) and expr.right.value:
+                    return f"({left} {'//' if op == 'div' else '%'} {right})"
                 return self.wrap(f"c_{op}({self.site}, {left}, {right})", kind, op)
         text = f"({left} {_SYMBOLS[op]} {right})"
         if op in ("add", "sub", "mul"):

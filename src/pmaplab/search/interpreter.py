@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, NoReturn
 
 from pmaplab.errors import Location, ModelError
 from pmaplab.ir.layout import Layout
@@ -194,28 +194,36 @@ class Interpreter:
 
     def _run(self, state: State, agent: int, given: list[int]) -> Outcome | None:
         base, cpu = self._agents[agent]
+        cells = list(state)
+        failure = self._advance(cells, base, cpu, given)
+        if failure is False:
+            return None
+        return Outcome(tuple(cells), tuple(self.context.taken), failure)
+
+    def _advance(
+        self, cells: list[int], base: int, cpu: int, given: list[int]
+    ) -> Failure | None | Literal[False]:
+        """Run one step in place; False when it is disabled."""
         context = self.context
         context.start(given)
         context.cpu = cpu
-        cells = list(state)
-        code = self.code.points
-        scratch = self._scratch
-        point = cells[base]
+        code, scratch = self.code.points, self._scratch
+        start = point = cells[base]
         budget = LONGEST_STEP
         try:
             while point > 0:
                 point = code[point](cells, base, scratch, cpu, context)
                 budget -= 1
                 if budget < 0:
-                    self._endless(state, agent)
+                    self._endless(start)
         except Disabled:
-            return None
+            return False
         except Fault as fault:
-            return Outcome(tuple(cells), tuple(context.taken), self.failure(fault))
+            return self.failure(fault)
         if point == 0:
-            return None
+            return False
         cells[base] = -point
-        return Outcome(tuple(cells), tuple(context.taken))
+        return None
 
     def failure(self, fault: Fault) -> Failure:
         """``fault`` with its place; a value outside its cell is no verdict."""
@@ -224,8 +232,8 @@ class Interpreter:
             raise ModelError(fault.message, location=item.loc)
         return Failure(fault.kind, fault.message, function, item.loc)
 
-    def _endless(self, state: State, agent: int) -> None:
-        function, item = self.location(state, agent)
+    def _endless(self, point: int) -> NoReturn:
+        function, item = self.code.places[point]
         raise ModelError(
             f"a step in {function} does not end",
             location=item.loc,
@@ -236,6 +244,31 @@ class Interpreter:
     def location(self, state: State, agent: int) -> tuple[str, Instruction | Terminator]:
         """The function and the instruction at which ``agent`` stands."""
         return self.code.places[state[self._agents[agent][0]]]
+
+    def local_steps(
+        self, memory: list[int], part: list[int], agent: int
+    ) -> Iterator[tuple[list[int], list[int], Failure | None]]:
+        """The next step of ``agent`` in all its ways, from the only two things
+        that it depends on: the memory and the agent's own part (see
+        :meth:`split`).  Yields memory and part together in one list, the
+        choices made, and the failure; the caller keeps the first two apart.
+        """
+        base, cpu = len(memory), self._agents[agent][1]
+        if part[0] == DONE:
+            return
+        given: list[int] | None = []
+        while given is not None:
+            cells = memory + part
+            failure = self._advance(cells, base, cpu, given)
+            if failure is not False:
+                yield cells, self.context.taken, failure
+            given = self.context.next_choices() if self.context.taken else None
+
+    def split(self, state: State) -> tuple[State, list[State]]:
+        """The memory, with the regions, and each agent's own part."""
+        bounds = [*self.layout.agents, self.layout.size]
+        parts = [state[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+        return state[: bounds[0]], parts
 
     # --- properties --------------------------------------------------------
 

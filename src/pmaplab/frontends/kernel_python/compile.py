@@ -34,6 +34,7 @@ class Lowered:
     """A program before its regions are marked and its steps are placed."""
 
     program: Program
+    bring_up: tuple[Agent, ...]
     sysctls: Mapping[str, Sysctl]
     sources: Mapping[str, SourceFile]
     options_used: frozenset[str]
@@ -76,7 +77,7 @@ class _Compiler:
         self.sources = sources
         self.signatures: dict[str, Signature] = {}
         self.invariants: list[Invariant] = []
-        self.entries: list[Declaration] = []
+        self.entries: dict[str, list[Declaration]] = {"thread_context": [], "bring_up_context": []}
 
     def run(self) -> Lowered:
         for declaration in self.declarations.names.values():
@@ -101,7 +102,7 @@ class _Compiler:
             structs=self.scope.structs,
             globals=self.scope.globals,
             functions=lowered,
-            agents=self._agents(),
+            agents=self._agents("thread_context"),
             invariants=tuple(self.invariants),
             must_reach=tuple(
                 string(r.source, r.call.args[0]) for r in self.declarations.must_reach
@@ -111,6 +112,7 @@ class _Compiler:
         self._check_recursion(program)
         return Lowered(
             program,
+            self._agents("bring_up_context"),
             self._sysctls(),
             {source.name: source for source in self.sources},
             frozenset(self.scope.options_used),
@@ -159,10 +161,10 @@ class _Compiler:
             match decorator:
                 case ast.Name(id="atomic"):
                     atomic = True
-                case ast.Name(id="thread_context"):
+                case ast.Name(id=context) if context in self.entries:
                     if parameters or result is not None:
                         source.fail(node, "a context takes no parameters and returns nothing")
-                    self.entries.append(declaration)
+                    self.entries[context].append(declaration)
                 case ast.Call(func=func, args=[name]) if is_name(func, "invariant"):
                     if parameters != [("cpu", U32)] or result is not None:
                         source.fail(node, "an invariant is `def name(cpu: u32) -> None`")
@@ -172,7 +174,7 @@ class _Compiler:
                     source.fail(
                         decorator,
                         f"@{ast.unparse(decorator)} is not part of kernel Python",
-                        "there are @atomic, @thread_context and @invariant(...)",
+                        "there are @atomic, @thread_context, @bring_up_context and @invariant(...)",
                     )
         return atomic
 
@@ -218,16 +220,19 @@ class _Compiler:
             result[name] = Sysctl(name, function, None)
         return result
 
-    def _agents(self) -> tuple[Agent, ...]:
-        if not self.entries:
+    def _agents(self, context: str) -> tuple[Agent, ...]:
+        entries = self.entries[context]
+        if not entries:
+            if context == "bring_up_context":
+                return ()
             raise InputError(
                 "no file declares what the CPUs run",
                 advice="a scenario has one function marked @thread_context",
             )
-        if len(self.entries) > 1:
-            second = self.entries[1]
-            second.source.fail(second.node, "a second function is marked @thread_context")
-        entry = self.entries[0].name
+        if len(entries) > 1:
+            second = entries[1]
+            second.source.fail(second.node, f"a second function is marked @{context}")
+        entry = entries[0].name
         return tuple(Agent(f"cpu{n}", n, "thread", entry) for n in range(self.cpus))
 
     def _check_recursion(self, program: Program) -> None:
