@@ -144,12 +144,14 @@ def build_system(
     regions = _regions(exemptions)
     files: dict[str, SourceFile] = {}
     extra = [name for source in replacements for name in imports(source)]
+    replacing = {source.name for source in replacements}
     for source in (
         *load_scenario(scenario),
         *_package_files(*PROPERTY_MODULES),
         *_package_files(*extra),
     ):
-        files.setdefault(source.name, source)
+        if source.name not in replacing:
+            files.setdefault(source.name, source)
     conditions = parse_source(regions.when_source(), "exemptions.toml (when)")
     lowered = compile_files(
         [*files.values(), conditions], replacements, options(mode, bounds), cpus=bounds.cpus

@@ -178,6 +178,59 @@ def pmap_pti_pcid_invalidate(ucr3: u64, kcr3: u64) -> None:
     load_cr3(kcr3)
 
 
+def pmap_activate_sw_pcid(pm: pmap, cpuid: u32, cr3: u64) -> None:
+    """The arm of pmap_activate_sw with PCIDs, which later became functions of
+    its own."""
+    cached = pmap_pcid_alloc(pm, cpuid)
+    # As a compiler does it, what nobody else may change is read once.
+    pcid = pm.pm_pcids[cpuid].pm_pcid
+    KASSERT(pcid < PMAP_PCID_OVERMAX, "cpu %d pcid %#x", cpuid, pcid)
+    KASSERT(
+        pcid != PMAP_PCID_KERN or pm == kernel_pmap, "non-kernel pmap cpu %d pcid %#x", cpuid, pcid
+    )
+    rflags = False
+    if not invpcid_works:
+        # The invltlb handler asks whether curpmap is the pmap to flush, so it
+        # must not come between the load of %cr3 and the store to curpmap.
+        rflags = intr_disable()
+    kcr3 = pm.pm_cr3 | pcid
+    kern_pti_cached: u64 = 0 if pti else cached
+    if kern_pti_cached == 0 or cr3 & ~CR3_PCID_MASK != kcr3 & ~CR3_PCID_MASK:
+        load_cr3(kcr3 | kern_pti_cached)
+    PCPU.curpmap = pm
+    if pti:
+        ucr3 = pm.pm_ucr3 | pcid | PMAP_PCID_USER_PT
+        if cached == 0 and pm.pm_ucr3 != PMAP_NO_CR3:
+            # The load of the kernel's root has not flushed what is cached
+            # from the user's.
+            if invpcid_works:
+                invpcid(INVPCID_CTX, u64(PMAP_PCID_USER_PT | pcid))
+            else:
+                pmap_pti_pcid_invalidate(ucr3, kcr3)
+        PCPU.kcr3 = kcr3 | CR3_PCID_SAVE
+        PCPU.ucr3 = ucr3 | CR3_PCID_SAVE
+    if not invpcid_works:
+        intr_restore(rflags)
+    if cached != 0:
+        PCPU.pm_save_cnt += 1
+        sometimes("a PCID is kept by an activation")
+
+
+def pmap_activate_sw_nopcid(pm: pmap, cr3: u64) -> None:
+    """The arm of pmap_activate_sw without PCIDs."""
+    pm_cr3 = pm.pm_cr3
+    if cr3 != pm_cr3:
+        load_cr3(pm_cr3)
+        PCPU.curpmap = pm
+        if pti:
+            PCPU.kcr3 = pm_cr3
+            PCPU.ucr3 = pm.pm_ucr3
+    elif PCPU.cpuid == 0:
+        sometimes("the boot CPU switches to a root that is loaded already")
+    else:
+        sometimes("an AP switches to a root that is loaded already")
+
+
 def pmap_activate_sw(td: thread) -> None:
     oldpmap = PCPU.curpmap
     pm = vmspace_pmap(td.td_proc.p_vmspace)
@@ -187,43 +240,9 @@ def pmap_activate_sw(td: thread) -> None:
     CPU_SET_ATOMIC(cpuid, pm.pm_active)
     cr3 = rcr3()
     if pmap_pcid_enabled:
-        cached = pmap_pcid_alloc(pm, cpuid)
-        # Read once: the slot is this CPU's own while the pmap is alive.
-        pcid = pm.pm_pcids[cpuid].pm_pcid
-        KASSERT(pcid < PMAP_PCID_OVERMAX, "cpu %d pcid %#x", cpuid, pcid)
-        KASSERT(
-            pcid != PMAP_PCID_KERN or pm == kernel_pmap, "non-kernel pmap cpu %d pcid %#x", cpuid, pcid
-        )
-        rflags = False
-        if not invpcid_works:
-            rflags = intr_disable()
-        kern_pti_cached: u64 = 0 if pti else cached
-        if kern_pti_cached == 0 or cr3 & ~CR3_PCID_MASK != pm.pm_cr3:
-            load_cr3(pm.pm_cr3 | pcid | kern_pti_cached)
-        PCPU.curpmap = pm
-        if pti:
-            kcr3 = pm.pm_cr3 | pcid
-            ucr3 = pm.pm_ucr3 | pcid | PMAP_PCID_USER_PT
-            if cached == 0 and pm.pm_ucr3 != PMAP_NO_CR3:
-                # Loading the kernel's root does not flush what is cached
-                # from the user's.
-                if invpcid_works:
-                    invpcid(INVPCID_CTX, u64(PMAP_PCID_USER_PT | pcid))
-                else:
-                    pmap_pti_pcid_invalidate(ucr3, kcr3)
-            PCPU.kcr3 = kcr3 | CR3_PCID_SAVE
-            PCPU.ucr3 = ucr3 | CR3_PCID_SAVE
-        if not invpcid_works:
-            intr_restore(rflags)
-        if cached != 0:
-            PCPU.pm_save_cnt += 1
-            sometimes("a PCID is kept by an activation")
-    elif cr3 != pm.pm_cr3:
-        load_cr3(pm.pm_cr3)
-        PCPU.curpmap = pm
-        if pti:
-            PCPU.kcr3 = pm.pm_cr3
-            PCPU.ucr3 = pm.pm_ucr3
+        pmap_activate_sw_pcid(pm, cpuid, cr3)
+    else:
+        pmap_activate_sw_nopcid(pm, cr3)
     if pm.pm_ucr3 != PMAP_NO_CR3:
         PCPU.tssp.tss_rsp0 = PCPU.pti_stack
     CPU_CLR_ATOMIC(cpuid, oldpmap.pm_active)

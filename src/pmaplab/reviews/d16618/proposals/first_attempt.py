@@ -1,0 +1,32 @@
+"""pmap_pinit0 sets curpmap to the new pmap, then activates as before."""
+
+from __future__ import annotations
+
+from pmaplab.kernel_python import CPU_FOREACH
+from pmaplab.kernels.freebsd.amd64.pcpu import PCPU, __pcpu
+from pmaplab.kernels.freebsd.amd64.pmap import (
+    PMAP_NO_CR3,
+    PMAP_PCID_NONE,
+    KPML4phys,
+    kernel_pmap,
+    pmap,
+    pmap_activate,
+    pmap_flags,
+    pti,
+)
+from pmaplab.kernels.freebsd.sys.cpuset import CPU_FILL, CPU_ZERO
+
+
+def pmap_pinit0(pm: pmap) -> None:
+    pm.pm_cr3 = KPML4phys
+    pm.pm_ucr3 = PMAP_NO_CR3
+    CPU_ZERO(pm.pm_active)
+    pm.pm_flags = pmap_flags
+    for i in CPU_FOREACH():
+        pm.pm_pcids[i].pm_pcid = PMAP_PCID_NONE
+        pm.pm_pcids[i].pm_gen = 0
+        if not pti:
+            __pcpu[i].kcr3 = PMAP_NO_CR3
+    PCPU.curpmap = pm
+    pmap_activate(PCPU.curthread)
+    CPU_FILL(kernel_pmap.pm_active)
