@@ -85,6 +85,12 @@ def invariant(property: str) -> Callable[[F], F]:
     return result
 
 
+def observer(function: F) -> F:
+    """``function(cpu)`` looks at every state, for the sake of its sometimes()."""
+    result: F = _never(function)
+    return result
+
+
 def must_reach(label: str) -> None:
     """The search is vacuous unless some state passes ``sometimes(label)``."""
     _never(label)

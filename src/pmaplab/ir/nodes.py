@@ -393,7 +393,8 @@ class Agent:
 @dataclass(frozen=True, slots=True)
 class Invariant:
     """``function(cpu)`` asserts, for every CPU and after every step, what must
-    hold; a failure inside one of the ``exempt`` regions does not count."""
+    hold; a failure inside one of the ``exempt`` regions does not count.  With
+    an empty ``property`` it only observes."""
 
     property: str
     function: str

@@ -9,12 +9,15 @@ ends the run that it happens in, as a panic does.
 
 from __future__ import annotations
 
+import gc
+import hashlib
 import time
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pmaplab.errors import ModelError
+from pmaplab.ir.nodes import Instruction, Terminator
 from pmaplab.search.interpreter import Failure, Interpreter, State
 from pmaplab.search.run import Move, Runner
 from pmaplab.search.translate import DONE
@@ -22,6 +25,8 @@ from pmaplab.system import System
 
 ASSERTIONS = "assertions"
 PROGRESS = "progress"
+# The invariant whose exemptions say when a CPU is not at rest.
+AT_REST = "curpmap_at_rest"
 
 # Room for the number of an agent's part in a packed state.
 PART_BITS = 24
@@ -50,6 +55,14 @@ class Violation:
         return len(self.moves)
 
 
+@dataclass(frozen=True, slots=True)
+class AtRest:
+    """How many memories have every CPU at rest, and a digest of their set."""
+
+    memories: int
+    digest: str
+
+
 @dataclass
 class Result:
     """What a search found.
@@ -68,7 +81,9 @@ class Result:
     seconds: float = 0.0
     violations: dict[str, Violation] = field(default_factory=dict)
     exemptions_used: set[str] = field(default_factory=set)
+    reached: frozenset[str] = frozenset()
     unreached: tuple[str, ...] = ()
+    at_rest: AtRest | None = None
 
     @property
     def first(self) -> Violation | None:
@@ -101,7 +116,14 @@ def search(
     leaves the other properties undecided.  ``progress`` is called now and then
     with the numbers of states, transitions and levels.
     """
-    return _Search(system, limits or Limits(), stop_at_first, progress).run()
+    # States form no cycles, and the collector would walk them again and again.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _Search(system, limits or Limits(), stop_at_first, progress).run()
+    finally:
+        if collecting:
+            gc.enable()
 
 
 class _Search:
@@ -119,7 +141,7 @@ class _Search:
         self.progress = progress
         self.interpreter = Interpreter(system.program)
         self.agents = range(len(system.program.agents))
-        names = dict.fromkeys(i.property for i in system.program.invariants)
+        names = dict.fromkeys(i.property for i in system.program.invariants if i.property)
         self.result = Result((*names, ASSERTIONS, PROGRESS))
         self.memories: dict[State, int] = {}
         self.memory: list[list[int]] = []
@@ -162,10 +184,33 @@ class _Search:
         result.seconds = time.monotonic() - started
         marks = self.interpreter.context.marks
         labels = self.interpreter.code.labels
-        result.unreached = tuple(
-            label for label in program.must_reach if not marks & 1 << labels.index(label)
+        result.reached = frozenset(
+            label for number, label in enumerate(labels) if marks & 1 << number
         )
+        result.unreached = tuple(
+            label for label in program.must_reach if label not in result.reached
+        )
+        if result.complete:
+            result.at_rest = self._at_rest()
         return result
+
+    def _at_rest(self) -> AtRest:
+        """The memories in which every CPU is at rest, without the ghosts."""
+        interpreter = self.interpreter
+        moving = 0
+        for invariant in self.system.program.invariants:
+            if invariant.function == AT_REST:
+                for region in invariant.exempt:
+                    moving |= interpreter.regions[region]
+        active = interpreter.regions.get("activated", 0)
+        regions = interpreter.layout.regions
+        found = [
+            memory[:regions]
+            for memory in self.memory
+            if all(mask & active == active and not mask & moving for mask in memory[regions:])
+        ]
+        text = "\n".join(sorted(repr(memory) for memory in found))
+        return AtRest(len(found), hashlib.sha256(text.encode()).hexdigest())
 
     # --- exploring ---------------------------------------------------------
 
@@ -321,6 +366,11 @@ class _Search:
     def _stuck(self, number: int, agent: int, part: list[int]) -> None:
         cpu = self.system.program.agents[agent].cpu
         function, item = self.interpreter.code.places[part[0]]
-        message = f"CPU {cpu} has work left and can never go on"
-        failure = Failure("progress", message, function, item.loc)
+        failure = stuck_failure(cpu, function, item)
         self.result.violations[PROGRESS] = Violation(PROGRESS, self._path(number), failure, cpu)
+
+
+def stuck_failure(cpu: int, function: str, item: Instruction | Terminator) -> Failure:
+    """The failure of a CPU that stands at ``item`` for good."""
+    message = f"CPU {cpu} has work left and can never go on"
+    return Failure(PROGRESS, message, function, item.loc)

@@ -44,7 +44,7 @@ class Runner:
 
     def bring_up_step(self) -> Failure | None:
         """One step of the bring-up's schedule: the first CPU that can move, and
-        the last of its choices (the idle thread).
+        the first of its choices (the first thread that can run).
 
         Raises ModelError when no CPU can, or when there is no end.
         """
@@ -52,7 +52,7 @@ class Runner:
             outcomes = self.outcomes(agent)
             if outcomes and len(self.moves) < LONGEST_BRING_UP:
                 # Run again, for its effects alone: trying out must leave none.
-                self.step(agent, outcomes[-1].choices)
+                self.step(agent, outcomes[0].choices)
                 return self.failure
         raise ModelError(
             f"the bring-up does not come to its end: after {len(self.moves)} steps no CPU can go on",

@@ -166,17 +166,30 @@ class _Compiler:
                         source.fail(node, "a context takes no parameters and returns nothing")
                     self.entries[context].append(declaration)
                 case ast.Call(func=func, args=[name]) if is_name(func, "invariant"):
-                    if parameters != [("cpu", U32)] or result is not None:
-                        source.fail(node, "an invariant is `def name(cpu: u32) -> None`")
+                    self._observes(source, node, parameters, result)
                     self.invariants.append(Invariant(string(source, name), node.name))
+                    atomic = True
+                case ast.Name(id="observer"):
+                    self._observes(source, node, parameters, result)
+                    self.invariants.append(Invariant("", node.name))
                     atomic = True
                 case _:
                     source.fail(
                         decorator,
                         f"@{ast.unparse(decorator)} is not part of kernel Python",
-                        "there are @atomic, @thread_context, @bring_up_context and @invariant(...)",
+                        "there are @atomic, @thread_context, @bring_up_context, @invariant(...), @observer",
                     )
         return atomic
+
+    def _observes(
+        self,
+        source: SourceFile,
+        node: ast.FunctionDef,
+        parameters: list[tuple[str, Scalar]],
+        result: Scalar | None,
+    ) -> None:
+        if parameters != [("cpu", U32)] or result is not None:
+            source.fail(node, f"it looks at one CPU: `def {node.name}(cpu: u32) -> None`")
 
     def _sysinits(self) -> list[str]:
         order: list[tuple[int, int, int, str]] = []

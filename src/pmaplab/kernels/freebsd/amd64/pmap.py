@@ -119,8 +119,9 @@ def pmap_pinit0(pm: pmap) -> None:
     CPU_FILL(kernel_pmap.pm_active)
 
 
+@atomic
 def pmap_pinit(pm: pmap) -> None:
-    """A pmap in a fresh vmspace."""
+    """A pmap in a fresh vmspace: one step, since nobody else knows it yet."""
     for i in CPU_FOREACH():
         pm.pm_pcids[i].pm_pcid = PMAP_PCID_NONE
         pm.pm_pcids[i].pm_gen = 0

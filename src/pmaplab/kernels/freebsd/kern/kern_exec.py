@@ -5,7 +5,6 @@ from __future__ import annotations
 from pmaplab.kernels.freebsd.amd64.pcpu import PCPU
 from pmaplab.kernels.freebsd.kern.sched_ule import sched_throw
 from pmaplab.kernels.freebsd.sys.mutex import spinlock_enter
-from pmaplab.kernels.freebsd.sys.proc import TDS_INACTIVE
 from pmaplab.kernels.freebsd.vm.vm_map import vmspace_exec, vmspace_exit, vmspace_free
 
 
@@ -21,5 +20,4 @@ def exit1() -> None:
     td = PCPU.curthread
     vmspace_exit(td)
     spinlock_enter()  # thread_exit: PROC_SLOCK, thread_lock
-    td.td_state = TDS_INACTIVE
     sched_throw(td)

@@ -41,15 +41,30 @@ def choosethread() -> thread:
     return td
 
 
-def sched_switch(td: thread) -> None:
-    """The thread goes to the run queue before it is switched away from, so
-    another CPU may take it and has to wait for its release."""
+@atomic
+def runq_exchange(td: thread) -> thread:
+    """Queue a thread and choose the next: one step, as under TDQ_LOCK.
+
+    The thread is queued before it is switched away from, so another CPU may
+    take it and has to wait for its release.
+    """
     td.td_lock = blocked_lock  # thread_lock_block
     if td == PCPU.idlethread:
         td.td_state = TDS_CAN_RUN
     else:
         td.td_state = TDS_RUNQ
-    newtd = choosethread()
+    return choosethread()
+
+
+@atomic
+def runq_leave(td: thread) -> thread:
+    """Choose the next thread after a dead one: one step, as under TDQ_LOCK."""
+    td.td_state = TDS_INACTIVE
+    return choosethread()
+
+
+def sched_switch(td: thread) -> None:
+    newtd = runq_exchange(td)
     if td != newtd:
         cpu_switch(td, newtd, sched_lock)
     else:
@@ -70,6 +85,9 @@ def sched_throw(td: thread) -> None:
         spinlock_enter()
         spinlock_exit()
     KASSERT(PCPU.curthread.md_spinlock_count == 1, "invalid count")
-    newtd = choosethread()
+    if td == NULL:
+        newtd = choosethread()
+    else:
+        newtd = runq_leave(td)
     cpu_throw(newtd)
     spinlock_exit()  # fork_exit or thread_unlock, of the new thread

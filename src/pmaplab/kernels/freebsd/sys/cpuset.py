@@ -40,7 +40,9 @@ def CPU_ISSET(n: u32, p: cpuset_t) -> bool:
     return p.__bits[n // 64] >> (n % 64) & 1 != 0
 
 
+@atomic
 def CPU_ZERO(p: cpuset_t) -> None:
+    """One step, as is right for a set that no other CPU uses yet."""
     for i in range(_NCPUWORDS):
         p.__bits[i] = 0
 
