@@ -80,6 +80,10 @@ class KernelPythonError(PmaplabError):
     """Kernel Python outside the language of docs/kernel-python.md."""
 
 
+class LitmusError(PmaplabError):
+    """A litmus test that is not one, or that does more than is supported."""
+
+
 class IRError(PmaplabError):
     """An IR program that is not well formed, or IR text that does not parse."""
 

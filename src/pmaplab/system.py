@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pmaplab.errors import UsageError
+from pmaplab.errors import IRError, UsageError
 from pmaplab.frontends.kernel_python.compile import Sysctl, compile_files
 from pmaplab.frontends.kernel_python.source import (
     PACKAGE_ROOT,
@@ -30,6 +30,8 @@ PROPERTY_MODULES = (
     "pmaplab.properties.curpmap",
     "pmaplab.properties.pm_active",
     "pmaplab.properties.pcid",
+    # Not a property: the conditions in exemptions.toml name its variables.
+    "pmaplab.kernels.freebsd.x86.mp_x86",
 )
 # What the kernel really has (sys/amd64/include/pmap.h).
 PMAP_PCID_OVERMAX = 0x1000
@@ -157,7 +159,13 @@ def build_system(
         [*files.values(), conditions], replacements, options(mode, bounds), cpus=bounds.cpus
     )
     marked = mark_regions(lowered.program, regions)
-    verify(marked)
+    try:
+        verify(marked)
+    except IRError as error:
+        file = lowered.sources.get(error.location.file) if error.location else None
+        if file is None:
+            raise
+        raise file.located(error) from None
     sysctls = [s.function for s in lowered.sysctls.values() if s.function is not None]
     program = _placed(marked, sysctls)
     bring_up = None

@@ -161,6 +161,13 @@ def _thread_jumps(blocks: dict[str, Block]) -> tuple[Block, ...]:
 # --- folding ---------------------------------------------------------------
 
 
+def nothing(result: Scalar | None) -> Const | None:
+    """What a return gives that is never reached."""
+    if result is None:
+        return None
+    return Const(result.minimum if isinstance(result, Int) else 0, result)
+
+
 def as_condition(value: Expr) -> Expr:
     """``value != 0`` for anything that is not a bool yet."""
     if value.type == BOOL:

@@ -19,6 +19,7 @@ from pmaplab.ir.nodes import (
     Assign,
     Assume,
     Call,
+    Cast,
     CmpXchg,
     Expr,
     FieldAddress,
@@ -34,7 +35,7 @@ from pmaplab.ir.nodes import (
     ThisCpu,
 )
 from pmaplab.ir.types import Int, Pointer
-from pmaplab.ir.walk import address_of, subexpressions, values_of
+from pmaplab.ir.walk import address_of, operands, subexpressions, values_of
 
 Key = tuple[str, str]
 
@@ -91,6 +92,7 @@ class Sharing:
     _written_by_others: set[Key] = field(default_factory=set)
     _written_by_interrupts: set[Key] = field(default_factory=set)
     _touched_by_others: set[Key] = field(default_factory=set)
+    _touched_by_other_cpus: set[Key] = field(default_factory=set)
     _own: dict[str, frozenset[str]] = field(default_factory=dict)
     _wild_write: bool = False
     _wild_read: bool = False
@@ -106,13 +108,19 @@ class Sharing:
         for name in reachable_functions(program, observers):
             for instruction in _instructions(program.functions[name]):
                 if isinstance(instruction, Load):
-                    self._note_read_by_other(key_of(instruction.address))
+                    self._note_read_by_other(instruction.address)
+        for decl in program.globals.values():
+            for value in decl.initial.values():
+                if isinstance(value, GlobalAddress) and _is_scalar(value):
+                    self._escapes(("@", value.name))
 
-    def _note_read_by_other(self, key: Key | None) -> None:
-        if key is None:
-            self._wild_read = True
-        else:
+    def _note_read_by_other(self, address: Expr) -> None:
+        key = key_of(address)
+        if key is not None:
             self._touched_by_others.add(key)
+        elif isinstance(address, IndexAddress):
+            # What a mere pointer to a scalar reaches is among the escapes.
+            self._wild_read = True
 
     def _collect(self, names: Iterable[str], *, interrupt: bool) -> None:
         for name in names:
@@ -126,11 +134,13 @@ class Sharing:
                 key = key_of(address)
                 others = interrupt or not _is_own(address, own)
                 if others:
-                    self._note_read_by_other(key)
+                    self._note_read_by_other(address)
+                if key is not None and not _is_own(address, own):
+                    self._touched_by_other_cpus.add(key)
                 if isinstance(instruction, Load):
                     continue
                 if key is None:
-                    self._wild_write = True
+                    self._wild_write = self._wild_write or isinstance(address, IndexAddress)
                     continue
                 self._written.add(key)
                 if not _is_own(address, own):
@@ -140,16 +150,35 @@ class Sharing:
 
     def _collect_escapes(self, instruction: Instruction) -> None:
         """A pointer to a scalar that is stored or passed can be used anywhere."""
+        for value in operands(instruction):
+            if any(isinstance(sub, Cast) and isinstance(sub.type, Pointer) for sub in subexpressions(value)):
+                self._wild_read = self._wild_write = True
         for value in values_of(instruction):
             for sub in subexpressions(value):
-                if isinstance(sub, FieldAddress | IndexAddress | GlobalAddress) and isinstance(
-                    sub.type.target, Int | Pointer
-                ):
+                if isinstance(
+                    sub, FieldAddress | IndexAddress | GlobalAddress
+                ) and _is_scalar(sub):
                     key = key_of(sub)
                     if key is not None and not _is_inner(sub, value):
-                        self._written.add(key)
-                        self._written_by_others.add(key)
-                        self._touched_by_others.add(key)
+                        self._escapes(key)
+
+    def _escapes(self, key: Key) -> None:
+        self._written.add(key)
+        self._written_by_others.add(key)
+        self._touched_by_others.add(key)
+        self._touched_by_other_cpus.add(key)
+
+    def constant(self, key: Key) -> bool:
+        """Whether no agent writes the cells of ``key``."""
+        return key not in self._written and not self._wild_write
+
+    def private(self, key: Key) -> bool:
+        """Whether no agent of another CPU touches the cells of ``key``.
+
+        Properties may: they are no part of the machine.
+        """
+        wild = self._wild_read or self._wild_write
+        return key not in self._touched_by_other_cpus and not wild
 
     def visible(self, function: Function, instruction: Instruction) -> bool:
         """Whether ``instruction`` of ``function`` needs a step of its own."""
@@ -164,6 +193,8 @@ class Sharing:
             return True
         own = _is_own(address, self._own.get(function.name, frozenset()))
         if isinstance(instruction, Load):
+            if self._wild_write:
+                return True
             if key not in self._written:
                 return False
             return not own or key in self._written_by_others or key in self._written_by_interrupts
@@ -178,6 +209,10 @@ class Sharing:
             )
             self._visible_calls[function.name] = known
         return known
+
+
+def _is_scalar(address: FieldAddress | IndexAddress | GlobalAddress) -> bool:
+    return isinstance(address.type.target, Int | Pointer)
 
 
 def _is_inner(sub: Expr, whole: Expr) -> bool:

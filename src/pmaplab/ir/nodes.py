@@ -380,9 +380,15 @@ class GlobalDecl:
     loc: Location
 
 
+THREAD = "thread"
+# Carries out what a thread has begun; it has no work of its own.
+STORE_BUFFER = "store buffer"
+
+
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """What moves by itself: ``context`` is ``thread`` or an interrupt's name."""
+    """What moves by itself: ``context`` is ``thread``, ``store buffer``, or an
+    interrupt's name."""
 
     name: str
     cpu: int

@@ -30,7 +30,7 @@ from pmaplab.ir.verify_body import check_function
 from pmaplab.ir.verify_types import check_globals, check_structs
 
 # What a function that only looks at the state must not do, and how to say it.
-_EFFECTS: Mapping[type[Instruction], str] = {
+EFFECTS: Mapping[type[Instruction], str] = {
     Store: "stores to memory",
     Rmw: "writes memory",
     CmpXchg: "writes memory",
@@ -109,6 +109,8 @@ def _check_agents(program: Program) -> None:
             raise IRError(
                 f"agent {agent.name!r}: {entry.name} takes parameters", location=entry.loc
             )
+        if entry.atomic:
+            raise IRError(f"agent {agent.name!r}: {entry.name} is atomic", location=entry.loc)
         if not 0 <= agent.cpu < program.cpus:
             raise IRError(
                 f"agent {agent.name!r}: there is no CPU {agent.cpu}",
@@ -131,10 +133,10 @@ def _observer(program: Program, name: str, what: str) -> Function:
     for called in sorted(reachable_functions(program, [name])):
         for block in program.functions[called].blocks:
             for line in block.instructions:
-                if type(line) in _EFFECTS:
+                if type(line) in EFFECTS:
                     via = "" if called == name else f" calls {called}, which"
                     raise IRError(
-                        f"{what}: {name}{via} {_EFFECTS[type(line)]}",
+                        f"{what}: {name}{via} {EFFECTS[type(line)]}",
                         location=line.loc,
                         advice="it may only look at the state",
                     )

@@ -17,6 +17,7 @@ from pmaplab.ir.nodes import (
     CmpXchg,
     Expr,
     FieldAddress,
+    Function,
     IndexAddress,
     InRegion,
     Instruction,
@@ -53,6 +54,11 @@ def subexpressions(expr: Expr) -> Iterator[Expr]:
             yield from subexpressions(otherwise)
         case InRegion(cpu=cpu):
             yield from subexpressions(cpu)
+
+
+def instructions(function: Function) -> Iterator[Instruction]:
+    for block in function.blocks:
+        yield from block.instructions
 
 
 def address_of(instruction: Instruction) -> Expr | None:

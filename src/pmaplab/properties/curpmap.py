@@ -6,7 +6,7 @@ Where an invariant does not count is listed in exemptions.toml.
 from __future__ import annotations
 
 from pmaplab.kernel_python import KASSERT, NULL, invariant, u32, within
-from pmaplab.kernels.freebsd.amd64.pcpu import __pcpu
+from pmaplab.kernels.freebsd.amd64.pcpu import __pcpu, common_tss
 from pmaplab.kernels.freebsd.amd64.pmap import (
     PMAP_NO_CR3,
     PMAP_PCID_KERN,
@@ -60,4 +60,4 @@ def curpmap_at_rest(cpu: u32) -> None:
             KASSERT(pc.kcr3 == pm.pm_cr3, "kcr3 is %#x, not that of curpmap", pc.kcr3)
             KASSERT(pc.ucr3 == pm.pm_ucr3, "ucr3 is %#x, not that of curpmap", pc.ucr3)
         if pm.pm_ucr3 != PMAP_NO_CR3:
-            KASSERT(pc.tssp.tss_rsp0 == pc.pti_stack, "rsp0 is not the trampoline stack")
+            KASSERT(common_tss[cpu].tss_rsp0 == pc.pti_stack, "rsp0 is not the trampoline stack")

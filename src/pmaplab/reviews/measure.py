@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pmaplab.frontends.kernel_python.source import load_modules
 from pmaplab.ir.printer import print_program
-from pmaplab.machine.modes import MODES, Mode, find_mode
+from pmaplab.machine.modes import MODES, find_mode
 from pmaplab.reviews.model import (
     Claim,
     Figure,
@@ -25,7 +25,9 @@ from pmaplab.reviews.registry import find_proposal, proposal_files
 from pmaplab.search.bfs import AtRest, Violation, search
 from pmaplab.search.run import Runner
 from pmaplab.search.simulate import simulate
+from pmaplab.spec import RunSpec
 from pmaplab.system import Bounds, System, build_system
+from pmaplab.trace.record import Trace, record
 
 SYSCTL = "debug.count"
 # The searches of a review: scenario, bounds.  One operation a CPU after all
@@ -118,17 +120,27 @@ class Measured:
 
 @dataclass
 class Outcome:
-    """A whole review, measured."""
+    """A whole review, measured.
+
+    ``results`` are by proposal and mode; ``traces`` holds the shortest
+    counterexample to each proposal that is violated in some mode.
+    """
 
     review: Review
     cpus: int
     maxcpu: int
     results: dict[str, dict[str, ModeResult]]
-    claims: dict[str, list[Measured]]
+    claims: dict[str, list[Measured]] = field(default_factory=dict)
+    traces: dict[str, Trace] = field(default_factory=dict)
 
     @property
     def proposals(self) -> list[Proposal]:
         return [p for p in self.review.proposals if not p.hidden]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every claim came out as expected."""
+        return all(m.agrees for claims in self.claims.values() for m in claims)
 
 
 # --- jobs ------------------------------------------------------------------
@@ -146,127 +158,159 @@ def boot_bounds(cpus: int, maxcpu: int) -> Bounds:
     )
 
 
-def _build(proposal_id: str, mode: Mode, scenario: str) -> System:
-    review, _ = find_proposal(proposal_id)
-    files = proposal_files(proposal_id)
-    observers = load_modules([review.observers])[:1]
-    return build_system(scenario, (*files, *observers), mode, SEARCHES[scenario])
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One piece of work for one proposal in one mode."""
+
+    proposal: str
+    mode: str
 
 
-def digest(proposal_id: str, mode_name: str, scenario: str) -> str:
-    """Equal for systems that cannot differ in anything but source locations:
-    the same code from the same memory."""
-    system = _build(proposal_id, find_mode(mode_name), scenario)
-    text = print_program(system.program, locations=False)
-    if system.bring_up is not None:
-        runner = Runner(system)
-        failure = None
-        while runner.in_bring_up and failure is None:
-            failure = runner.bring_up_step()
-        # What fails on the way is part of the result, so all of the way counts.
-        text += print_program(system.bring_up, locations=False) + repr(runner.state)
-    return hashlib.sha256(text.encode()).hexdigest()
+@dataclass(frozen=True, slots=True)
+class BuildJob(Job):
+    """What the system of a scenario is; the answer is equal for systems that
+    differ in source locations only: the same code from the same memory."""
+
+    scenario: str
+
+    def run(self) -> str:
+        system = self.build()
+        text = print_program(system.program, locations=False)
+        if system.bring_up is not None:
+            runner = Runner(system)
+            failure = None
+            while runner.in_bring_up and failure is None:
+                failure = runner.bring_up_step()
+            # What fails on the way is part of the result, so all of it counts.
+            text += print_program(system.bring_up, locations=False) + repr(runner.state)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def build(self) -> System:
+        review, _ = find_proposal(self.proposal)
+        observers = load_modules([review.observers])[:1]
+        return build_system(
+            self.scenario,
+            (*proposal_files(self.proposal), *observers),
+            find_mode(self.mode),
+            SEARCHES[self.scenario],
+        )
 
 
-def run_search(proposal_id: str, mode_name: str, scenario: str) -> Searched:
-    system = _build(proposal_id, find_mode(mode_name), scenario)
-    result = search(system)
-    return Searched(
-        scenario,
-        result.verdict(),
-        {name: result.verdict(name) for name in result.properties},
-        result.violations,
-        result.states,
-        result.reached,
-        result.unreached,
-        result.at_rest,
-    )
+@dataclass(frozen=True, slots=True)
+class SearchJob(BuildJob):
+    """The search of a scenario."""
+
+    def run(self) -> Searched:  # type: ignore[override]
+        result = search(self.build())
+        return Searched(
+            self.scenario,
+            result.verdict(),
+            {name: result.verdict(name) for name in result.properties},
+            result.violations,
+            result.states,
+            result.reached,
+            result.unreached,
+            result.at_rest,
+        )
 
 
-def run_boot(proposal_id: str, mode_name: str, cpus: int, maxcpu: int) -> int | None:
+@dataclass(frozen=True, slots=True)
+class BootJob(Job):
     """debug.count after a boot; None when the kernel panics."""
-    system = build_system(
-        BOOT_SCENARIO,
-        proposal_files(proposal_id),
-        find_mode(mode_name),
-        boot_bounds(cpus, maxcpu),
-    )
-    run = simulate(system)
-    return None if run.failure is not None else run.sysctl(SYSCTL)
+
+    cpus: int
+    maxcpu: int
+
+    def run(self) -> int | None:
+        system = build_system(
+            BOOT_SCENARIO,
+            proposal_files(self.proposal),
+            find_mode(self.mode),
+            boot_bounds(self.cpus, self.maxcpu),
+        )
+        run = simulate(system)
+        return None if run.failure is not None else run.sysctl(SYSCTL)
+
+
+@dataclass(frozen=True, slots=True)
+class TraceJob(Job):
+    """A counterexample with its source lines."""
+
+    scenario: str
+    violation: Violation
+
+    def run(self) -> Trace:
+        spec = RunSpec(
+            scenario=self.scenario,
+            mode=self.mode,
+            bounds=SEARCHES[self.scenario],
+            proposal=self.proposal,
+        )
+        return record(spec, spec.build(), self.violation)
+
+
+AnyJob = BuildJob | SearchJob | BootJob | TraceJob
+# Runs jobs, in any order, and gives their answers in the order of the jobs; the
+# text says what they are.
+RunJobs = Callable[[Sequence[AnyJob], str], list[Any]]
 
 
 # --- the whole review ------------------------------------------------------
 
-Progress = Callable[[int, int], None]
 
+def measure_review(review: Review, cpus: int, maxcpu: int, run_jobs: RunJobs) -> Outcome:
+    """Run every proposal of ``review`` in every mode, and measure its claims.
 
-def measure_review(
-    review: Review, cpus: int, maxcpu: int, *, workers: int, progress: Progress = lambda *_: None
-) -> Outcome:
-    """Run every proposal of ``review`` in every mode, side by side.
-
-    ``cpus`` and ``maxcpu`` size the boots that the figures come from.
-    ``progress`` is told how many jobs are done, and of how many.  Raises
+    ``cpus`` and ``maxcpu`` size the boots that the figures come from.  Raises
     UsageError for sizes that make no machine.
     """
     boot_bounds(cpus, maxcpu).check()
-    results: dict[str, dict[str, ModeResult]] = {
-        p.id: {mode.name: ModeResult(mode.name) for mode in MODES} for p in review.proposals
-    }
-    with ProcessPoolExecutor(max_workers=workers) as pool:
-        try:
-            _run_jobs(review, cpus, maxcpu, pool, results, progress)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    outcome = Outcome(review, cpus, maxcpu, results, {})
+    pairs = [(p.id, mode.name) for p in review.proposals for mode in MODES]
+    outcome = Outcome(
+        review,
+        cpus,
+        maxcpu,
+        {p.id: {mode.name: ModeResult(mode.name) for mode in MODES} for p in review.proposals},
+    )
+    boots = [BootJob(*pair, cpus, maxcpu) for pair in pairs]
+    for boot, count in zip(boots, run_jobs(boots, "boots"), strict=True):
+        outcome.results[boot.proposal][boot.mode].sysctl[SYSCTL] = count
+    _search(outcome, pairs, run_jobs)
     for proposal in outcome.proposals:
         outcome.claims[proposal.id] = [
             Measured(claim, *_measure(claim.measure, claim.of or proposal.id, outcome))
             for claim in proposal.claims
         ]
+    traced = [job for p in outcome.proposals if (job := _shortest(outcome, p)) is not None]
+    for job, trace in zip(traced, run_jobs(traced, "traces"), strict=True):
+        outcome.traces[job.proposal] = trace
     return outcome
 
 
-def _run_jobs(
-    review: Review,
-    cpus: int,
-    maxcpu: int,
-    pool: ProcessPoolExecutor,
-    results: dict[str, dict[str, ModeResult]],
-    progress: Progress,
-) -> None:
-    pairs = [(p.id, mode.name) for p in review.proposals for mode in MODES]
-    searches = [(*pair, scenario) for pair in pairs for scenario in SEARCHES]
-    total = 2 * len(searches) + len(pairs)
-    done = 0
-    digests: dict[Future[str], tuple[str, str, str]] = {
-        pool.submit(digest, *job): job for job in searches
-    }
-    boots = {pool.submit(run_boot, *pair, cpus, maxcpu): pair for pair in pairs}
-    running: dict[str, Future[Searched]] = {}
-    waiting: dict[str, list[tuple[str, str, str]]] = {}
-    for future in as_completed(digests):
-        job, key = digests[future], future.result()
-        waiting.setdefault(key, []).append(job)
-        if key not in running:
-            running[key] = pool.submit(run_search, *job)
-        done += 1
-        progress(done, total)
-    for boot in as_completed(boots):
-        proposal_id, mode = boots[boot]
-        results[proposal_id][mode].sysctl[SYSCTL] = boot.result()
-        done += 1
-        progress(done, total)
-    keys = {future: key for key, future in running.items()}
-    for found in as_completed(keys):
-        for proposal_id, mode, scenario in waiting[keys[found]]:
-            results[proposal_id][mode].searches[scenario] = found.result()
-            done += 1
-        progress(done, total)
-    for modes in results.values():
-        for result in modes.values():
-            result.searches = {name: result.searches[name] for name in SEARCHES}
+def _search(outcome: Outcome, pairs: Sequence[tuple[str, str]], run_jobs: RunJobs) -> None:
+    """Search each system once, however many proposals it stands for."""
+    jobs = [SearchJob(*pair, scenario) for pair in pairs for scenario in SEARCHES]
+    digests = run_jobs([BuildJob(j.proposal, j.mode, j.scenario) for j in jobs], "systems")
+    first: dict[str, SearchJob] = {}
+    for job, digest in zip(jobs, digests, strict=True):
+        first.setdefault(digest, job)
+    # The longest searches first, so that no core idles at the end.
+    order = sorted(first, key=lambda digest: first[digest].scenario != "switch")
+    answers = run_jobs([first[digest] for digest in order], "searches")
+    found = dict(zip(order, answers, strict=True))
+    for job, digest in zip(jobs, digests, strict=True):
+        outcome.results[job.proposal][job.mode].searches[job.scenario] = found[digest]
+
+
+def _shortest(outcome: Outcome, proposal: Proposal) -> TraceJob | None:
+    """The shortest counterexample over all modes, the first of equal ones."""
+    best: TraceJob | None = None
+    for mode, result in outcome.results[proposal.id].items():
+        if (first := result.first) is not None:
+            scenario, violation = first
+            if best is None or violation.steps < best.violation.steps:
+                best = TraceJob(proposal.id, mode, scenario, violation)
+    return best
 
 
 # --- claims ----------------------------------------------------------------

@@ -8,7 +8,7 @@ from pmaplab.kernel_python import assume, atomic, choose, option, u32
 from pmaplab.kernels.freebsd.amd64.pcpu import PCPU
 from pmaplab.kernels.freebsd.kern.kern_exec import exec_new_vmspace, exit1
 from pmaplab.kernels.freebsd.kern.sched_ule import mi_switch
-from pmaplab.kernels.freebsd.sys.proc import vmspace0
+from pmaplab.kernels.freebsd.sys.proc import TDP_KTHREAD
 
 OPERATIONS: Final[u32] = option("operations")
 
@@ -22,7 +22,7 @@ def choose_operation() -> u32:
     """Every thread can be switched away from; a user thread can also exec or
     exit."""
     operation = choose(3)
-    assume(operation == SWITCH or PCPU.curthread.td_proc.p_vmspace != vmspace0)
+    assume(operation == SWITCH or PCPU.curthread.td_pflags & TDP_KTHREAD == 0)
     return operation
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pmaplab.errors import ModelError
-from pmaplab.ir.nodes import Instruction, Terminator
+from pmaplab.ir.nodes import STORE_BUFFER, THREAD, Instruction, Terminator
 from pmaplab.search.interpreter import Failure, Interpreter, State
 from pmaplab.search.run import Move, Runner
 from pmaplab.search.translate import DONE
@@ -69,6 +69,8 @@ class Result:
 
     ``complete`` says that every reachable state was visited; ``stopped`` says
     why not.  ``violations`` holds a shortest counterexample by property.
+    ``finals`` are the memories, if they were asked for, of the states in which
+    every thread is done and nothing moves any more.
     """
 
     properties: tuple[str, ...]
@@ -84,6 +86,7 @@ class Result:
     reached: frozenset[str] = frozenset()
     unreached: tuple[str, ...] = ()
     at_rest: AtRest | None = None
+    finals: tuple[State, ...] = ()
 
     @property
     def first(self) -> Violation | None:
@@ -109,18 +112,24 @@ def search(
     limits: Limits | None = None,
     stop_at_first: bool = False,
     progress: Progress | None = None,
+    finals: bool = False,
 ) -> Result:
     """Explore ``system`` and judge its properties.
 
     ``stop_at_first`` ends with the level of the first counterexample, and
     leaves the other properties undecided.  ``progress`` is called now and then
-    with the numbers of states, transitions and levels.
+    with the numbers of states, transitions and levels.  ``finals`` asks for
+    the final memories.
     """
     # States form no cycles, and the collector would walk them again and again.
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _Search(system, limits or Limits(), stop_at_first, progress).run()
+        run = _Search(system, limits or Limits(), stop_at_first, progress)
+        result = run.run()
+        if finals:
+            result.finals = run.finals()
+        return result
     finally:
         if collecting:
             gc.enable()
@@ -170,15 +179,17 @@ class _Search:
         self.prefix = tuple(runner.moves)
         result.prefix = len(self.prefix)
         if ended:
-            result.complete = True
+            result.stopped = "an assertion fails before the bring-up is over"
         else:
+            # What was looked at before the search is no part of it.
+            self.interpreter.context.marks = 0
             memory, parts = self.interpreter.split(runner.state)
             packed = self._memory(list(memory))
             for part in parts:
                 packed = packed << PART_BITS | self._part(list(part))
             self._add(packed, packed >> PART_BITS * len(parts), -1, (0, ()))
             self._explore(started)
-        if result.complete and not ended:
+        if result.complete:
             self._judge_progress()
         result.states = len(self.states)
         result.seconds = time.monotonic() - started
@@ -209,8 +220,27 @@ class _Search:
             for memory in self.memory
             if all(mask & active == active and not mask & moving for mask in memory[regions:])
         ]
-        text = "\n".join(sorted(repr(memory) for memory in found))
+        text = "\n".join(sorted(repr([int(cell) for cell in memory]) for memory in found))
         return AtRest(len(found), hashlib.sha256(text.encode()).hexdigest())
+
+    def finals(self) -> tuple[State, ...]:
+        """The memories of the final states, each once."""
+        threads = self._agents_of(lambda context: context == THREAD)
+        found = dict.fromkeys(
+            self.states[number] >> PART_BITS * len(self.agents)
+            for number, moved in enumerate(self.can_move)
+            if not moved and all(self._part_of(number, agent)[0] == DONE for agent in threads)
+        )
+        return tuple(tuple(self.memory[memory]) for memory in found)
+
+    def _agents_of(self, wanted: Callable[[str], bool]) -> list[int]:
+        agents = self.system.program.agents
+        return [number for number in self.agents if wanted(agents[number].context)]
+
+    def _part_of(self, number: int, agent: int) -> list[int]:
+        """The agent's part of a state."""
+        shift = PART_BITS * (len(self.agents) - 1 - agent)
+        return self.parts[self.states[number] >> shift & PART_MASK]
 
     # --- exploring ---------------------------------------------------------
 
@@ -224,7 +254,8 @@ class _Search:
             following: list[int] = []
             for number in level:
                 packed = self.states[number]
-                memory, moved = self.memory[packed >> all_parts], 0
+                memory_number = packed >> all_parts
+                memory, moved = self.memory[memory_number], 0
                 for agent in self.agents:
                     shift = shifts[agent]
                     part = packed >> shift & PART_MASK
@@ -235,7 +266,8 @@ class _Search:
                         if failure is not None:
                             self._note(number, (agent, tuple(choices)), failure)
                             continue
-                        after = self._memory(cells[:size])
+                        changed = cells[:size]
+                        after = memory_number if changed == memory else self._memory(changed)
                         state = after << all_parts | rest | self._part(cells[size:]) << shift
                         target = self.index.get(state)
                         if target is None:
@@ -352,15 +384,15 @@ class _Search:
                 if mask != reach[number]:
                     reach[number] = mask
                     changed = True
-        everyone = (1 << len(self.agents)) - 1
+        workers = self._agents_of(lambda context: context != STORE_BUFFER)
+        everyone = sum(1 << agent for agent in workers)
         for number, mask in enumerate(reach):
-            if mask == everyone:
+            if mask & everyone == everyone:
                 continue
-            packed = self.states[number]
-            for agent in self.agents:
-                part = packed >> PART_BITS * (len(self.agents) - 1 - agent) & PART_MASK
-                if not mask >> agent & 1 and self.parts[part][0] != DONE:
-                    self._stuck(number, agent, self.parts[part])
+            for agent in workers:
+                part = self._part_of(number, agent)
+                if not mask >> agent & 1 and part[0] != DONE:
+                    self._stuck(number, agent, part)
                     return
 
     def _stuck(self, number: int, agent: int, part: list[int]) -> None:

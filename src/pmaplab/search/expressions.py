@@ -23,7 +23,7 @@ from pmaplab.ir.nodes import (
     ThisCpu,
     Unary,
 )
-from pmaplab.ir.types import Array, Int, Pointer, Scalar
+from pmaplab.ir.types import U64, Array, Int, Pointer, Scalar
 
 _SYMBOLS = {
     "add": "+",
@@ -70,7 +70,8 @@ class Writer:
                 return self.address(expr)
             case InRegion(cpu=cpu, region=region):
                 bit = 1 << self.layout.program.regions.index(region)
-                return f"(s[{self.layout.regions} + {self.expr(cpu)}] & {bit} != 0)"
+                cpus = self.layout.program.cpus
+                return f"(s[{self.layout.regions} + {self._index(cpu, cpus)}] & {bit} != 0)"
             case Unary():
                 return self._unary(expr)
             case Binary():
@@ -124,9 +125,14 @@ class Writer:
     def fitted(self, expr: Expr, kind: Scalar) -> str:
         """``expr``, checked against the range of the cell that receives it."""
         text = self.expr(expr)
+        if isinstance(expr, Const) and isinstance(kind, Int):
+            if kind.minimum <= expr.value <= kind.maximum:
+                return text
+        return self.received(text, kind)
+
+    def received(self, text: str, kind: Scalar) -> str:
+        """The value ``text`` for a local of type ``kind``."""
         if not isinstance(kind, Int) or not kind.ranged:
-            return text
-        if isinstance(expr, Const) and kind.minimum <= expr.value <= kind.maximum:
             return text
         lo, hi = kind.minimum, kind.maximum
         return f"(w if {lo} <= (w := {text}) <= {hi} else unfit({self.site}, w, {lo}, {hi}))"
@@ -136,18 +142,14 @@ class Writer:
         if op == "xchg":
             return self.fitted(operand, kind)
         assert isinstance(kind, Int)
-        text = self.wrap(f"{old} {_SYMBOLS[op]} {value}", kind.whole, op)
-        if not kind.ranged:
-            return text
-        lo, hi = kind.minimum, kind.maximum
-        return f"(w if {lo} <= (w := {text}) <= {hi} else unfit({self.site}, w, {lo}, {hi}))"
+        return self.received(self.wrap(f"{old} {_SYMBOLS[op]} {value}", kind.whole, op), kind)
 
     def wrap(self, text: str, kind: Int, op: str) -> str:
         """Arithmetic in the width of ``kind``: unsigned wraps, signed must fit."""
         if kind.signed:
             lo, hi = kind.minimum, kind.maximum
             return f"(o if {lo} <= (o := {text}) <= {hi} else overflow({self.site}, o))"
-        if op in ("and", "or", "xor", "div", "mod", "shr"):
+        if op in ("and", "or", "xor", "shr"):
             return f"({text})"
         return f"({text} & {kind.maximum:#x})"
 
@@ -157,6 +159,8 @@ class Writer:
             case "not":
                 return f"(not {operand})"
             case "popcount":
+                if isinstance(expr.operand.type, Int) and expr.operand.type.signed:
+                    operand = f"{operand} & {(1 << expr.operand.type.bits) - 1:#x}"
                 return f"({operand}).bit_count()"
             case "ffs":
                 return f"((j & -j).bit_length() if (j := {operand}) else 0)"
@@ -181,7 +185,7 @@ class Writer:
             case "div" | "mod":
                 if not kind.signed and isinstance(expr.right, Const) and expr.right.value:
                     return f"({left} {'//' if op == 'div' else '%'} {right})"
-                return self.wrap(f"c_{op}({self.site}, {left}, {right})", kind, op)
+                return f"c_{op}({self.site}, {left}, {right}, {kind.maximum})"
         text = f"({left} {_SYMBOLS[op]} {right})"
         if op in ("add", "sub", "mul"):
             return self.wrap(text, kind, op)
@@ -189,10 +193,11 @@ class Writer:
 
     def _cast(self, operand: Expr, kind: Scalar) -> str:
         text = self.expr(operand)
-        if not isinstance(kind, Int) or not isinstance(operand.type, Int):
+        if not isinstance(kind, Int):
             return text
-        source = operand.type.whole
-        if kind.bits == 1:
+        # The number of a cell, where it comes from a pointer.
+        source = operand.type.whole if isinstance(operand.type, Int) else U64
+        if kind.bits == 1 and not kind.signed:
             return f"({text} != 0)"
         if kind.minimum <= source.minimum and source.maximum <= kind.maximum:
             return text

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Literal, NoReturn
 
 from pmaplab.errors import Location, ModelError
+from pmaplab.ir.footprint import may_read
 from pmaplab.ir.layout import Layout
 from pmaplab.ir.nodes import Instruction, Program, Terminator
 from pmaplab.search.translate import DONE, Code, translate
@@ -104,7 +106,11 @@ class Context:
     def choose(self, lo: int, hi: int) -> int:
         if hi < lo:
             raise Disabled
-        value = self._given[self._at] if self._at < len(self._given) else lo
+        value = lo
+        if self._at < len(self._given):
+            value = self._given[self._at]
+            if not lo <= value <= hi:
+                raise Disabled
         self._at += 1
         self.taken.append(value)
         self.limits.append(hi)
@@ -134,13 +140,23 @@ class Interpreter:
 
     ``program`` has its steps placed (:func:`pmaplab.ir.cut.cut`) and is
     verified.  ``traced`` selects the translation that records effects.
+    Without ``reset_dead_locals`` the parts of agents keep values that nobody
+    reads any more: more states, but the same memories.
     """
 
-    def __init__(self, program: Program, *, traced: bool = False) -> None:
+    def __init__(
+        self, program: Program, *, traced: bool = False, reset_dead_locals: bool = True
+    ) -> None:
         self.program = program
+        self.traced = traced
         self.layout = Layout(program)
         self.code: Code = translate(
-            program, self.layout, traced=traced, disabled=Disabled, fault=Fault
+            program,
+            self.layout,
+            traced=traced,
+            reset_dead_locals=reset_dead_locals,
+            disabled=Disabled,
+            fault=Fault,
         )
         self.context = Context(self.code.labels, self.code.sites)
         self._scratch = [0] * self.code.scratch
@@ -154,6 +170,14 @@ class Interpreter:
             for region in invariant.exempt:
                 mask |= self.regions[region]
             self._invariants.append((self.code.atomics[invariant.function], mask))
+        conditions = list(program.exempt_when.values())
+        self._watched = [
+            itemgetter(*may_read(self.layout, [invariant.function, *conditions]))
+            for invariant in program.invariants
+        ]
+        self._said: list[dict[Any, list[tuple[int, int, Failure, int]]]] = [
+            {} for _ in program.invariants
+        ]
         self._when = {
             self.regions[region]: self.code.atomics[function]
             for region, function in program.exempt_when.items()
@@ -178,7 +202,10 @@ class Interpreter:
             return
         given: list[int] | None = []
         while given is not None:
+            # Trying out has no effects.
+            effects, self.context.effects = self.context.effects, Effects()
             outcome = self._run(state, agent, given)
+            self.context.effects = effects
             if outcome is not None:
                 yield outcome
             given = self.context.next_choices() if self.context.taken else None
@@ -191,6 +218,16 @@ class Interpreter:
         if outcome is not None and outcome.choices != choices:
             return None
         return outcome
+
+    def advance(
+        self, cells: list[int], agent: int, given: list[int]
+    ) -> Failure | None | Literal[False]:
+        """Take the step in ``cells`` itself, for long single runs.
+
+        False when it is disabled; ``cells`` must then be thrown away.
+        """
+        base, cpu = self._agents[agent]
+        return False if cells[base] == DONE else self._advance(cells, base, cpu, given)
 
     def _run(self, state: State, agent: int, given: list[int]) -> Outcome | None:
         base, cpu = self._agents[agent]
@@ -209,7 +246,7 @@ class Interpreter:
         context.cpu = cpu
         code, scratch = self.code.points, self._scratch
         start = point = cells[base]
-        budget = LONGEST_STEP
+        budget, marks = LONGEST_STEP, context.marks
         try:
             while point > 0:
                 point = code[point](cells, base, scratch, cpu, context)
@@ -217,10 +254,12 @@ class Interpreter:
                 if budget < 0:
                     self._endless(start)
         except Disabled:
+            context.marks = marks
             return False
         except Fault as fault:
             return self.failure(fault)
         if point == 0:
+            context.marks = marks
             return False
         cells[base] = -point
         return None
@@ -274,25 +313,54 @@ class Interpreter:
 
     def broken(self, state: State) -> list[tuple[int, int, Failure, int]]:
         """The invariants that fail in ``state``, exemptions not yet applied:
-        (invariant, CPU, failure, the exempt regions that CPU is in)."""
+        (invariant, CPU, failure, the exempt regions that CPU is in).
+
+        What an invariant says is kept by the cells that it may read: most steps
+        change none of them.
+        """
         result: list[tuple[int, int, Failure, int]] = []
-        for number, (check, mask) in enumerate(self._invariants):
-            for cpu in range(self.program.cpus):
-                try:
-                    check(state, cpu, self.context, cpu)
-                except Fault as fault:
-                    inside = state[self.layout.regions + cpu] & mask
-                    result.append((number, cpu, self.failure(fault), self._active(state, cpu, inside)))
+        for number, watched in enumerate(self._watched):
+            seen = watched(state)
+            known = self._said[number].get(seen)
+            if known is None:
+                known = self._said[number][seen] = self._ask(number, state)
+            result += known
+        return result
+
+    def _ask(self, number: int, state: State) -> list[tuple[int, int, Failure, int]]:
+        result: list[tuple[int, int, Failure, int]] = []
+        check, mask = self._invariants[number]
+        for cpu in range(self.program.cpus):
+            try:
+                check(state, cpu, self.context, cpu)
+            except Fault as fault:
+                inside = self._active(state, cpu, state[self.layout.regions + cpu] & mask)
+                result.append((number, cpu, self.failure(fault), inside))
         return result
 
     def _active(self, state: State, cpu: int, inside: int) -> int:
         """``inside`` without the regions whose extra condition does not hold."""
         for region, when in self._when.items():
-            if inside & region and not when(state, cpu, self.context, cpu):
-                inside &= ~region
+            if not inside & region:
+                continue
+            try:
+                if not when(state, cpu, self.context, cpu):
+                    inside &= ~region
+            except Fault as fault:
+                raise self._no_answer(fault) from None
         return inside
 
+    def _no_answer(self, fault: Fault) -> ModelError:
+        """The error for a fault where nothing of the kernel runs."""
+        failure = self.failure(fault)
+        return ModelError(f"{failure.function}: {failure.message}", location=failure.loc)
+
     def evaluate(self, function: str, state: State, *arguments: int) -> int:
-        """Call an atomic function that only reads, in ``state``, on CPU 0."""
-        result = self.code.atomics[function](state, 0, self.context, *arguments)
-        return int(result)
+        """Call an atomic function that only reads, in ``state``, on CPU 0.
+
+        Raises ModelError where it faults.
+        """
+        try:
+            return int(self.code.atomics[function](state, 0, self.context, *arguments))
+        except Fault as fault:
+            raise self._no_answer(fault) from None

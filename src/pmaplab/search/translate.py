@@ -48,6 +48,9 @@ from pmaplab.search.expressions import Writer
 
 DONE = 1  # the point of an agent that has finished
 FIRST_POINT = 2
+# A loop of an atomic function that turns more often than this has no end.
+LONGEST_ATOMIC = 100_000
+ENDLESS = "an atomic loop does not end"
 RESULT = 0  # the scratch register that carries a returned value
 
 
@@ -73,15 +76,19 @@ def translate(
     layout: Layout,
     *,
     traced: bool,
+    reset_dead_locals: bool,
     disabled: type[Exception],
     fault: type[Exception],
 ) -> Code:
     """Python code for every function that an agent or a property reaches."""
-    return _Translator(program, layout, traced).translate(disabled, fault)
+    return _Translator(program, layout, traced, reset_dead_locals).translate(disabled, fault)
 
 
 class _Translator:
-    def __init__(self, program: Program, layout: Layout, traced: bool) -> None:
+    def __init__(
+        self, program: Program, layout: Layout, traced: bool, reset_dead_locals: bool
+    ) -> None:
+        self.reset_dead_locals = reset_dead_locals
         self.program = program
         self.layout = layout
         self.traced = traced
@@ -118,7 +125,7 @@ class _Translator:
             self.code.points.append(namespace[f"p{number}"])
         for name in names:
             if program.functions[name].atomic:
-                self.code.atomics[name] = namespace[f"a_{name}"]
+                self.code.atomics[name] = namespace[f"a_{_plain(name)}"]
         return self.code
 
     def label(self, text: str) -> int:
@@ -187,6 +194,10 @@ class _Emitter:
     def assign(self, depth: int, name: str, text: str) -> None:
         self.line(depth, f"{self.variable(name)} = {text}")
 
+    def receive(self, depth: int, write: Writer, name: str, text: str) -> None:
+        """Like assign, checked against the range of the local."""
+        self.assign(depth, name, write.received(text, self.function.variables[name]))
+
     def disabled(self) -> str:
         raise NotImplementedError
 
@@ -202,7 +213,7 @@ class _Emitter:
                 kind = self.function.variables[target]
                 self.assign(depth, target, write.fitted(value, kind))
             case Load(target=target, address=address):
-                self.assign(depth, target, f"s[{write.address(address)}]")
+                self.receive(depth, write, target, f"s[{write.address(address)}]")
             case Store(address=address, value=value):
                 kind = _target(address.type)
                 self.line(depth, f"s[{write.address(address)}] = {write.fitted(value, kind)}")
@@ -214,27 +225,32 @@ class _Emitter:
                     self.line(depth, f"s[t] = {result}")
                 else:
                     self.line(depth, f"u = s[t]; s[t] = {result}")
-                    self.assign(depth, old, "u")
+                    self.receive(depth, write, old, "u")
             case CmpXchg(target=old, address=address, expected=expected, desired=desired):
                 kind = _target(address.type)
                 self.line(depth, f"t = {write.address(address)}; u = s[t]")
                 self.line(depth, f"if u == {write.expr(expected)}:")
                 self.line(depth + 1, f"s[t] = {write.fitted(desired, kind)}")
-                self.assign(depth, old, "u")
+                self.receive(depth, write, old, "u")
             case Assume(condition=condition):
                 self.line(depth, f"if not {write.expr(condition)}: {self.disabled()}")
             case Choose(target=target, lo=lo, hi=hi):
-                self.assign(depth, target, f"x.choose({write.expr(lo)}, {write.expr(hi)})")
+                choice = f"x.choose({write.expr(lo)}, {write.expr(hi)})"
+                self.receive(depth, write, target, choice)
             case Assert(condition=condition, kind=what, message=message, arguments=arguments):
                 text = write.formatted(message, arguments)
                 self.line(depth, f"if not {write.expr(condition)}: raise Fault({site}, {what!r}, {text})")
             case Call(target=result_name, function=callee, arguments=arguments):
-                values = [write.expr(argument) for argument in arguments]
-                call = f"a_{callee}({', '.join(['s', 'c', 'x', *values])})"
+                kinds = self.owner.program.functions[callee]
+                values = [
+                    write.fitted(argument, kinds.variables[name])
+                    for name, argument in zip(kinds.parameters, arguments, strict=True)
+                ]
+                call = f"a_{_plain(callee)}({', '.join(['s', 'c', 'x', *values])})"
                 if result_name is None:
                     self.line(depth, call)
                 else:
-                    self.assign(depth, result_name, call)
+                    self.receive(depth, write, result_name, call)
             case Print(format=text_format, arguments=arguments):
                 if owner.traced:
                     self.line(depth, f"x.print({write.formatted(text_format, arguments)})")
@@ -277,10 +293,10 @@ class _Emitter:
                 self.goto(depth, target)
             case Branch(condition=condition, then=then, otherwise=otherwise):
                 write = self.writer.at(self.owner.site(self.function.name, item))
+                # The first way never falls through to the second.
                 self.line(depth, f"if {write.expr(condition)}:")
                 self.goto(depth + 1, then)
-                self.line(depth, "else:")
-                self.goto(depth + 1, otherwise)
+                self.goto(depth, otherwise)
             case Return(value=value):
                 write = self.writer.at(self.owner.site(self.function.name, item))
                 result = self.function.result
@@ -367,7 +383,8 @@ class _PlainEmitter(_Emitter):
             if index:
                 previous = self.blocks[label].instructions[index - 1]
                 if isinstance(previous, Call) and previous.target is not None:
-                    self.assign(1, previous.target, f"r[{RESULT}]")
+                    write = self.writer.at(self.owner.site(self.function.name, previous))
+                    self.receive(1, write, previous.target, f"r[{RESULT}]")
             self.tree(1, label, index)
 
     def stops(self, depth: int, block: Block, index: int, instruction: Instruction) -> bool:
@@ -408,6 +425,8 @@ class _PlainEmitter(_Emitter):
 
     def _clear(self, depth: int, live: frozenset[str]) -> None:
         """A dead local reads as 0, so that states do not differ in it."""
+        if not self.owner.reset_dead_locals:
+            return
         for name, offset in self.frame.locals.items():
             if name not in live:
                 self.line(depth, f"s[b + {offset}] = 0")
@@ -419,12 +438,10 @@ class _PlainEmitter(_Emitter):
         if value is not None:
             self.line(depth, f"r[{RESULT}] = {value}")
         self._clear(depth, frozenset())
-        if self.is_entry:
-            self.line(depth, f"return -{DONE}")
-        else:
-            cell = f"s[b + {self.frame.return_address}]"
-            self.line(depth, f"t = {cell}; {cell} = 0")
-            self.line(depth, "return t")
+        cell = f"s[b + {self.frame.return_address}]"
+        self.line(depth, f"t = {cell}; {cell} = 0")
+        # Nobody has called the function that an agent begins with.
+        self.line(depth, f"return t or -{DONE}" if self.is_entry else "return t")
 
 
 class _AtomicEmitter(_Emitter):
@@ -435,7 +452,7 @@ class _AtomicEmitter(_Emitter):
 
     def emit(self) -> None:
         names = ", ".join(["s", "c", "x", *(self.variable(p) for p in self.function.parameters)])
-        self.line(0, f"def a_{self.function.name}({names}):")
+        self.line(0, f"def a_{_plain(self.function.name)}({names}):")
         first = self.function.blocks[0].label
         if self.joins == {first} and first not in _targets(self.function):
             self.tree(1, first, 0)
@@ -445,7 +462,7 @@ class _AtomicEmitter(_Emitter):
         self.line(1, "while True:")
         site = self.owner.site(self.function.name, self.function.blocks[0].terminator)
         self.line(2, "n += 1")
-        self.line(2, f"if n > 100000: raise Fault({site}, 'range', 'an atomic loop does not end')")
+        self.line(2, f"if n > {LONGEST_ATOMIC}: raise Fault({site}, 'range', {ENDLESS!r})")
         for number, label in enumerate(self.order):
             self.line(2, f"{'if' if number == 0 else 'elif'} k == {number}:")
             self.tree(3, label, 0)
@@ -478,7 +495,7 @@ def _target(kind: Scalar) -> Scalar:
 
 def _plain(name: str) -> str:
     """A Python identifier for ``name``; different names stay different."""
-    return "".join(char if char.isalnum() else f"_{ord(char):x}_" for char in name)
+    return "".join(char if char.isascii() and char.isalnum() else f"_{ord(char):x}_" for char in name)
 
 
 _PRELUDE = '''
@@ -492,11 +509,13 @@ def overflow(site, value):
     raise Fault(site, "overflow", f"signed arithmetic overflows to {value}")
 def badshift(site, count):
     raise Fault(site, "overflow", f"a shift by {count} is not defined")
-def c_div(site, left, right):
+def c_div(site, left, right, most):
     if not right:
         raise Fault(site, "divide error", "division by zero")
     quotient = abs(left) // abs(right)
-    return quotient if (left < 0) == (right < 0) else -quotient
-def c_mod(site, left, right):
-    return left - right * c_div(site, left, right)
+    if (left < 0) != (right < 0):
+        return -quotient
+    return quotient if quotient <= most else overflow(site, quotient)
+def c_mod(site, left, right, most):
+    return left - right * c_div(site, left, right, most)
 '''

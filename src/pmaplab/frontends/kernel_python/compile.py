@@ -5,19 +5,20 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
-from pmaplab.errors import InputError
+from pmaplab.errors import InputError, KernelPythonError, Location
 from pmaplab.frontends.kernel_python.declarations import Declaration, Declarations, is_name, string
 from pmaplab.frontends.kernel_python.expressions import Signature
-from pmaplab.frontends.kernel_python.scope import INTEGERS, Scope
-from pmaplab.frontends.kernel_python.intrinsics import KernelIntrinsics
+from pmaplab.frontends.kernel_python.intrinsics import RESERVED
+from pmaplab.frontends.kernel_python.scope import Scope
 from pmaplab.frontends.kernel_python.source import SourceFile, imports
 from pmaplab.frontends.kernel_python.statements import lower_function
-from pmaplab.ir.callgraph import find_recursion
-from pmaplab.ir.nodes import Agent, Function, Invariant, Program
+from pmaplab.ir.callgraph import find_recursion, reachable_functions
+from pmaplab.ir.nodes import Agent, Function, InRegion, Invariant, Program
 from pmaplab.ir.types import U32, Scalar
-
-RESERVED = frozenset(INTEGERS) | KernelIntrinsics.names | {"NULL", "ptr", "counter", "int"}
+from pmaplab.ir.verify import EFFECTS
+from pmaplab.ir.walk import instructions, operands, subexpressions
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,6 @@ class Lowered:
     sysctls: Mapping[str, Sysctl]
     sources: Mapping[str, SourceFile]
     options_used: frozenset[str]
-    regions_asked: frozenset[str]
 
 
 def compile_files(
@@ -92,12 +92,16 @@ class _Compiler:
         for declaration in functions:
             self._signature(declaration)
         sysinits = self._sysinits()
-        regions: set[str] = set()
         lowered: dict[str, Function] = {}
         for declaration in functions:
-            lowered[declaration.name] = lower_function(
-                self.scope, declaration, self.signatures, sysinits, regions
-            )
+            try:
+                lowered[declaration.name] = lower_function(
+                    self.scope, declaration, self.signatures, sysinits
+                )
+            except RecursionError:
+                declaration.source.fail(
+                    declaration.node, f"{declaration.name} is nested too deeply"
+                )
         program = Program(
             structs=self.scope.structs,
             globals=self.scope.globals,
@@ -110,13 +114,15 @@ class _Compiler:
             cpus=self.cpus,
         )
         self._check_recursion(program)
+        sysctls = self._sysctls()
+        self._check_observers(program, sysctls)
+        self._check_contexts(program)
         return Lowered(
             program,
             self._agents("bring_up_context"),
-            self._sysctls(),
+            sysctls,
             {source.name: source for source in self.sources},
             frozenset(self.scope.options_used),
-            frozenset(regions),
         )
 
     def _signature(self, declaration: Declaration) -> None:
@@ -137,6 +143,8 @@ class _Compiler:
         for argument in arguments.args:
             if argument.annotation is None:
                 source.fail(argument, f"the parameter {argument.arg} has no type")
+            if argument.arg in RESERVED:
+                source.fail(argument, f"{argument.arg} is a word of kernel Python")
             kind = self.scope.value_type(source, argument.annotation)
             parameters.append((argument.arg, kind))
         if node.returns is None:
@@ -179,6 +187,8 @@ class _Compiler:
                         f"@{ast.unparse(decorator)} is not part of kernel Python",
                         "there are @atomic, @thread_context, @bring_up_context, @invariant(...), @observer",
                     )
+        if atomic and any(declaration in entries for entries in self.entries.values()):
+            source.fail(node, "a context is no atomic function")
         return atomic
 
     def _observes(
@@ -247,6 +257,37 @@ class _Compiler:
             second.source.fail(second.node, f"a second function is marked @{context}")
         entry = entries[0].name
         return tuple(Agent(f"cpu{n}", n, "thread", entry) for n in range(self.cpus))
+
+    def _check_observers(self, program: Program, sysctls: Mapping[str, Sysctl]) -> None:
+        """Invariants, observers and sysctl handlers only look at the state."""
+        roots = [invariant.function for invariant in program.invariants]
+        roots += [node.function for node in sysctls.values() if node.function is not None]
+        for root in roots:
+            for name in sorted(reachable_functions(program, [root])):
+                for item in instructions(program.functions[name]):
+                    if type(item) in EFFECTS:
+                        self._fail_at(
+                            item.loc,
+                            f"{root} may only look at the state, but it "
+                            + ("" if name == root else f"calls {name}, which ")
+                            + EFFECTS[type(item)],
+                        )
+
+    def _check_contexts(self, program: Program) -> None:
+        """What the CPUs do must not depend on the properties' regions."""
+        roots = [declaration.name for entries in self.entries.values() for declaration in entries]
+        for name in sorted(reachable_functions(program, roots)):
+            for block in program.functions[name].blocks:
+                for item in (*block.instructions, block.terminator):
+                    for operand in operands(item):
+                        if any(isinstance(sub, InRegion) for sub in subexpressions(operand)):
+                            self._fail_at(
+                                item.loc, f"within is for invariants, but a CPU runs {name}"
+                            )
+
+    def _fail_at(self, location: Location, message: str) -> NoReturn:
+        line = next(s.line(location.line) for s in self.sources if s.name == location.file)
+        raise KernelPythonError(message, location=location, source=line)
 
     def _check_recursion(self, program: Program) -> None:
         cycle = find_recursion(program)

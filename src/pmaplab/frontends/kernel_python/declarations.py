@@ -41,7 +41,7 @@ class Declarations:
     sysctls: dict[str, Registration] = field(default_factory=dict)
     must_reach: list[Registration] = field(default_factory=list)
     # Top-level `if`: the condition must be known before the body counts.
-    conditional: list[tuple[ast.If, SourceFile]] = field(default_factory=list)
+    conditional: list[tuple[ast.If, SourceFile, bool]] = field(default_factory=list)
 
     def add_file(self, source: SourceFile, *, replaces: bool) -> None:
         """Collect ``source``; raises KernelPythonError for what may not stand
@@ -50,7 +50,7 @@ class Declarations:
         for index, node in enumerate(source.tree.body):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 continue
-            if index == 0 and _is_docstring(node):
+            if index == 0 and is_docstring(node):
                 continue
             match node:
                 case ast.ClassDef(name=name):
@@ -63,7 +63,7 @@ class Declarations:
                 case ast.Expr(value=ast.Call() as call):
                     self.register(call, source, replaces=replaces)
                 case ast.If():
-                    self.conditional.append((node, source))
+                    self.conditional.append((node, source, replaces))
                 case ast.Assign():
                     source.fail(
                         node,
@@ -106,6 +106,9 @@ class Declarations:
         """Note a SYSINIT, SYSCTL, SYSCTL_COUNTER or must_reach statement."""
         match call.func:
             case ast.Name(id="must_reach"):
+                if len(call.args) != 1 or call.keywords:
+                    source.fail(call, "must_reach takes 1 argument")
+                string(source, call.args[0])
                 self.must_reach.append(Registration(call, source))
             case ast.Name(id="SYSINIT"):
                 self._by_name(self.sysinits, call, source, 4, replaces)
@@ -137,7 +140,7 @@ class Declarations:
 
     def resolve_conditionals(self, is_true: Callable[[SourceFile, ast.expr], bool]) -> None:
         """Take the statements below each top-level ``if`` that holds."""
-        for node, source in self.conditional:
+        for node, source, replaces in self.conditional:
             for body in (node.body, node.orelse):
                 for statement in body:
                     if not (
@@ -150,7 +153,7 @@ class Declarations:
                         )
             for statement in node.body if is_true(source, node.test) else node.orelse:
                 if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
-                    self.register(statement.value, source, replaces=True)
+                    self.register(statement.value, source, replaces=replaces)
         self.conditional.clear()
 
 
@@ -165,7 +168,7 @@ def is_name(node: ast.expr | None, name: str) -> bool:
     return isinstance(node, ast.Name) and node.id == name
 
 
-def _is_docstring(node: ast.stmt) -> bool:
+def is_docstring(node: ast.stmt) -> bool:
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)

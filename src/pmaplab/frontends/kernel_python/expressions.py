@@ -4,8 +4,9 @@ the order in which Python evaluates."""
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from pmaplab.errors import Location
 from pmaplab.frontends.builder import (
@@ -18,7 +19,7 @@ from pmaplab.frontends.builder import (
     selected,
     widened,
 )
-from pmaplab.frontends.kernel_python.scope import INTEGERS, Scope
+from pmaplab.frontends.kernel_python.scope import INTEGERS, Scope, spelled
 from pmaplab.frontends.kernel_python.source import SourceFile
 from pmaplab.ir.nodes import (
     Assign,
@@ -36,6 +37,8 @@ from pmaplab.ir.nodes import (
     Unary,
 )
 from pmaplab.ir.types import BOOL, I64, U32, U64, Array, Int, Pointer, Scalar, Struct, Type
+
+Result = TypeVar("Result")
 
 _ARITHMETIC: dict[type[ast.operator], str] = {
     ast.Add: "add",
@@ -67,13 +70,15 @@ class Value:
 
     ``place`` says that ``expr`` is the address of an object of type ``kind``
     in memory; otherwise it is the value itself.  A ``literal`` has no type of
-    its own and takes that of its surroundings.
+    its own and takes that of its surroundings; an ``open`` one, such as ~0xFFF,
+    is made anew once they are known.
     """
 
     expr: Expr
     kind: Type
     place: bool = False
     literal: bool = False
+    open: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,12 @@ class Expressions:
         builder: Builder,
         signatures: dict[str, Signature],
         intrinsics: Intrinsics,
+        *,
+        atomic: bool,
     ) -> None:
+        self.atomic = atomic
+        # The variables of for loops: whether the loop is still running.
+        self.counters: dict[str, bool] = {}
         self.scope = scope
         self.source = source
         self.builder = builder
@@ -142,10 +152,10 @@ class Expressions:
             if isinstance(expr, Const) and isinstance(kind, Pointer) and expr.value == 0:
                 return Const(0, expected)
             if kind != expected:
-                self.fail(node, f"a pointer to {expected.target} is expected, not {_name(kind)}")
+                self.fail(node, f"{spelled(expected)} is expected, not {spelled(kind)}")
             return expr
         if isinstance(kind, Pointer):
-            self.fail(node, f"{expected} is expected, not {_name(kind)}")
+            self.fail(node, f"{expected} is expected, not {spelled(kind)}")
         if isinstance(expr, Const) and literal:
             if not expected.minimum <= expr.value <= expected.maximum:
                 self.fail(node, f"the value {expr.value} does not fit into {expected}")
@@ -218,6 +228,13 @@ class Expressions:
     def _name(self, node: ast.expr, name: str) -> Value:
         scope, builder = self.scope, self.builder
         if name in builder.variables:
+            if not self.counters.get(name, True):
+                self.fail(
+                    node,
+                    f"the loop over {name} is over",
+                    "its last value is not the same in C and in Python; "
+                    "take it into another local within the loop",
+                )
             kind = builder.variables[name]
             return Value(Local(name, kind), kind)
         if name == "NULL":
@@ -238,7 +255,7 @@ class Expressions:
         if name in scope.globals:
             kind_of = scope.globals[name].type
             return Value(GlobalAddress(name, Pointer(kind_of)), kind_of, place=True)
-        if name in self.signatures:
+        if name in self.signatures or name in self.intrinsics.names:
             self.fail(node, f"{name} is a function", f"call it: {name}(...)")
         scope.unknown(self.source, node, name, *builder.variables)
 
@@ -246,7 +263,7 @@ class Expressions:
         base = self.rvalue(inner, self.lower(inner, None), None)
         kind = base.type
         if not isinstance(kind, Pointer) or not isinstance(kind.target, Struct):
-            self.fail(node, f"{ast.unparse(inner)} has no fields: it is {_name(kind)}")
+            self.fail(node, f"{ast.unparse(inner)} has no fields: it is {spelled(kind)}")
             raise AssertionError
         struct = kind.target.name
         if not struct:
@@ -271,7 +288,7 @@ class Expressions:
             raise AssertionError
         number = self.value(index)
         if not isinstance(number.type, Int):
-            self.fail(index, f"an index is an integer, not {_name(number.type)}")
+            self.fail(index, f"an index is an integer, not {spelled(number.type)}")
         array = base.kind
         if isinstance(number, Const) and not 0 <= number.value < array.length:
             self.fail(index, f"the index {number.value} is outside of {array.length} elements")
@@ -285,19 +302,21 @@ class Expressions:
             return Value(negated(self.condition(operand)), BOOL)
         value = self.lower(operand, expected)
         expr = self.rvalue(operand, value, None)
+        if not isinstance(expr.type, Int) or expr.type.bits == 1:
+            self.fail(node, f"{spelled(expr.type)} has no such operator")
         if isinstance(expr, Const) and value.literal and isinstance(op, ast.USub):
             return self._literal(node, -expr.value)
+        undecided = value.literal or value.open
         if value.literal and isinstance(expected, Int):
             expr = self.convert(operand, expr, expected, literal=True)
-        if not isinstance(expr.type, Int) or expr.type.bits == 1:
-            self.fail(node, f"{_name(expr.type)} has no such operator")
+            undecided = False
         assert isinstance(expr.type, Int)
         kind = expr.type.whole
         if isinstance(op, ast.UAdd):
-            return Value(expr, kind)
+            return Value(expr, kind, literal=value.literal, open=value.open)
         if isinstance(expr, Const) and not kind.signed:
             number = ~expr.value if isinstance(op, ast.Invert) else -expr.value
-            return Value(Const(number & kind.maximum, kind), kind)
+            return Value(Const(number & kind.maximum, kind), kind, open=undecided)
         return Value(Unary("inv" if isinstance(op, ast.Invert) else "neg", expr, kind), kind)
 
     def _operands(self, left: ast.expr, right: ast.expr) -> tuple[Expr, Expr, bool]:
@@ -306,15 +325,19 @@ class Expressions:
         a = self.rvalue(left, first, None)
         second = self.lower(right, a.type if isinstance(a.type, Int) else None)
         b = self.rvalue(right, second, None)
+        if first.open and isinstance(b.type, Int) and not second.literal:
+            a = self.rvalue(left, self.lower(left, b.type), None)
         if isinstance(a.type, Pointer) or isinstance(b.type, Pointer):
             if first.literal:
                 a = self.convert(left, a, b.type, literal=True)
             else:
                 b = self.convert(right, b, a.type, literal=second.literal)
             return a, b, False
-        if second.literal and not first.literal:
+        if first.literal and second.literal:
+            return *self._literals(right, a, b), True
+        if second.literal:
             return a, self.convert(right, b, a.type.whole, literal=True), False
-        if first.literal and not second.literal:
+        if first.literal:
             return self.convert(left, a, b.type.whole, literal=True), b, False
         if a.type.signed != b.type.signed:
             self.fail(
@@ -323,7 +346,15 @@ class Expressions:
                 "convert one of the two: u32(...), i32(...)",
             )
         wide = a.type.whole if a.type.bits >= b.type.bits else b.type.whole
-        return widened(a, wide), widened(b, wide), first.literal and second.literal
+        return widened(a, wide), widened(b, wide), False
+
+    def _literals(self, node: ast.expr, a: Expr, b: Expr) -> tuple[Expr, Expr]:
+        """Two literals in one type."""
+        assert isinstance(a, Const) and isinstance(b, Const)
+        for kind in (U32, U64, I64):
+            if all(kind.minimum <= number.value <= kind.maximum for number in (a, b)):
+                return Const(a.value, kind), Const(b.value, kind)
+        self.fail(node, f"no type holds both {a.value} and {b.value}")
 
     def _binary(
         self,
@@ -338,20 +369,52 @@ class Expressions:
         if type(op) not in _ARITHMETIC:
             self.fail(node, f"{_construct(node)} is not part of kernel Python")
         name = _ARITHMETIC[type(op)]
+        if self._is_literal(left) and self._is_literal(right):
+            # As in the value of a constant: without a width, hence exact.
+            numbers = [self.lower(side, None).expr for side in (left, right)]
+            a, b = numbers
+            assert isinstance(a, Const) and isinstance(b, Const)
+            number = self.scope.calculate(self.source, node, op, a.value, b.value)
+            return self._literal(node, number)
         if name in ("shl", "shr"):
             first = self.lower(left, expected)
             a = self.rvalue(left, first, None)
             if first.literal and isinstance(expected, Int):
                 a = self.convert(left, a, expected.whole, literal=True)
-            b = self.rvalue(right, self.lower(right, None), None)
-            literal = False
+            b = self._shift_count(right)
         else:
-            a, b, literal = self._operands(left, right)
+            a, b, _ = self._operands(left, right)
         if not isinstance(a.type, Int) or not isinstance(b.type, Int) or a.type.bits == 1:
-            self.fail(node, f"{_name(a.type)} and {_name(b.type)} have no such operator")
+            self.fail(node, f"{spelled(a.type)} and {spelled(b.type)} have no such operator")
         assert isinstance(a.type, Int)
         result = arithmetic(name, a, b, a.type.whole)
-        return Value(result, a.type.whole, literal=literal and isinstance(result, Const))
+        return Value(result, a.type.whole)
+
+    def _is_literal(self, node: ast.expr) -> bool:
+        """Whether ``node`` is an integer without a type of its own."""
+        match node:
+            case ast.Constant(value=value):
+                return isinstance(value, int) and not isinstance(value, bool)
+            case ast.Name(id=name):
+                if name in self.builder.variables:
+                    return False
+                constant = self.scope.constant(name)
+                return constant is not None and constant.type is None
+            case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
+                return self._is_literal(operand)
+            case ast.BinOp(left=left, op=op, right=right):
+                return (
+                    type(op) in _ARITHMETIC and self._is_literal(left) and self._is_literal(right)
+                )
+        return False
+
+    def _shift_count(self, node: ast.expr) -> Expr:
+        count = self.value(node)
+        if not isinstance(count.type, Int) or (count.type.signed and not isinstance(count, Const)):
+            self.fail(
+                node, f"a shift count is unsigned, not {spelled(count.type)}", "convert it: u32(...)"
+            )
+        return count
 
     def binary(self, node: ast.expr, op: ast.operator, a: Expr, right: ast.expr) -> Expr:
         """``a op right`` for an augmented assignment to something of a's type."""
@@ -359,10 +422,10 @@ class Expressions:
             self.fail(node, "this operator is not part of kernel Python", "use // for division")
         name = _ARITHMETIC[type(op)]
         if not isinstance(a.type, Int) or a.type.bits == 1:
-            self.fail(node, f"{_name(a.type)} has no such operator")
+            self.fail(node, f"{spelled(a.type)} has no such operator")
         assert isinstance(a.type, Int)
         kind = a.type.whole
-        b = self.value(right) if name in ("shl", "shr") else self.value(right, kind)
+        b = self._shift_count(right) if name in ("shl", "shr") else self.value(right, kind)
         return arithmetic(name, a, b, kind)
 
     def _compare(self, node: ast.expr, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Value:
@@ -389,7 +452,7 @@ class Expressions:
 
     def _short_circuit(self, node: ast.expr, op: str, left: Expr, right: ast.expr) -> Expr:
         builder, loc = self.builder, self.at(node)
-        if _is_pure(self, right):
+        if is_pure(self, right):
             return joined(op, left, self.condition(right))
         if isinstance(left, Const):
             return self.condition(right)
@@ -427,23 +490,33 @@ class Expressions:
     ) -> Value:
         builder, loc = self.builder, self.at(node)
         condition = self.condition(test)
-        if _is_pure(self, body) and _is_pure(self, orelse):
+        if is_pure(self, body) and is_pure(self, orelse):
             a, b, literal = self._both(body, orelse, expected)
             result = selected(condition, a, b)
             return Value(result, result.type, literal=literal and isinstance(result, Const))
         then, other, end = builder.label("then"), builder.label("else"), builder.label("end")
+        if expected is None:
+            expected = self.probed(lambda: self._operands(body, orelse)[0].type)
+        target = builder.temporary(expected)
         builder.branch(condition, then, other, loc)
         builder.start(then)
-        first = self.value(body, expected)
-        kind = expected if expected is not None else first.type
-        target = builder.temporary(kind)
-        builder.emit(Assign(target.name, first, self.at(body)))
+        builder.emit(Assign(target.name, self.value(body, target.type), self.at(body)))
         builder.terminate(Jump(end, loc))
         builder.start(other)
         builder.emit(Assign(target.name, self.value(orelse, target.type), self.at(orelse)))
         builder.terminate(Jump(end, loc))
         builder.start(end)
         return Value(target, target.type)
+
+    def probed(self, ask: Callable[[], Result]) -> Result:
+        """What ``ask`` finds out by lowering, without what it emits."""
+        probe = Builder("probe", {}, None)
+        probe.variables = dict(self.builder.variables)
+        real, self.builder = self.builder, probe
+        try:
+            return ask()
+        finally:
+            self.builder = real
 
     def _both(
         self, body: ast.expr, orelse: ast.expr, expected: Scalar | None
@@ -467,12 +540,22 @@ class Expressions:
             self.fail(node.keywords[0].value, "arguments are passed by position")
         if name in INTEGERS:
             return self._cast(node, INTEGERS[name])
+        if name in self.builder.variables:
+            self.fail(node.func, f"{name} is a local variable, no function")
         if name in self.intrinsics.names:
             return self.intrinsics.lower(self, name, node, expected)
         signature = self.signatures.get(name)
         if signature is None:
-            self.scope.unknown(self.source, node.func, name, *self.signatures)
+            self.scope.unknown(
+                self.source, node.func, name, *self.signatures, *self.intrinsics.names
+            )
         assert signature is not None
+        if self.atomic and not signature.atomic:
+            self.fail(
+                node,
+                f"an atomic function calls {name}, which is not atomic",
+                "mark the callee @atomic if it runs within one step",
+            )
         if len(node.args) != len(signature.parameters):
             self.fail(
                 node,
@@ -493,11 +576,16 @@ class Expressions:
     def _cast(self, node: ast.Call, kind: Int) -> Value:
         if len(node.args) != 1:
             self.fail(node, f"{kind}(...) converts one value")
-        expr = self.value(node.args[0])
+        value = self.lower(node.args[0], None)
+        if value.open:
+            value = self.lower(node.args[0], kind)
+        expr = self.rvalue(node.args[0], value, None)
         if not isinstance(expr.type, Int):
-            self.fail(node.args[0], f"{_name(expr.type)} is no integer")
+            self.fail(node.args[0], f"{spelled(expr.type)} is no integer")
         if isinstance(expr, Const):
             number = expr.value & ((1 << kind.bits) - 1)
+            if kind.bits == 1:
+                number = int(expr.value != 0)
             if kind.signed and number > kind.maximum:
                 number -= 1 << kind.bits
             return Value(Const(number, kind), kind)
@@ -515,7 +603,7 @@ class Intrinsics:
         raise NotImplementedError
 
 
-def _is_pure(owner: Expressions, node: ast.expr) -> bool:
+def is_pure(owner: Expressions, node: ast.expr) -> bool:
     """Whether evaluating ``node`` reads no memory and calls nothing."""
     for inner in ast.walk(node):
         if isinstance(inner, ast.Call):
@@ -529,12 +617,6 @@ def _is_pure(owner: Expressions, node: ast.expr) -> bool:
                 if not isinstance(declared.type, Struct):
                     return False
     return True
-
-
-def _name(kind: Type) -> str:
-    if isinstance(kind, Pointer):
-        return f"a pointer to {kind.target}" if str(kind.target) else "NULL"
-    return f"a {kind}"
 
 
 def _construct(node: ast.expr) -> str:

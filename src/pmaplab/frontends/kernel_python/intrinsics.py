@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 
+from pmaplab.frontends.builder import nothing
 from pmaplab.frontends.kernel_python.declarations import string
-from pmaplab.frontends.kernel_python.expressions import Expressions, Intrinsics, Value
+from pmaplab.frontends.kernel_python.expressions import Expressions, Intrinsics, Value, is_pure
+from pmaplab.frontends.kernel_python.scope import INTEGERS, spelled
 from pmaplab.ir.nodes import (
     Assert,
     Assume,
@@ -19,13 +22,17 @@ from pmaplab.ir.nodes import (
     InRegion,
     Load,
     Print,
+    Return,
     Rmw,
     Sometimes,
     Store,
     ThisCpu,
     Unary,
 )
-from pmaplab.ir.types import BOOL, U32, Int, Pointer, Scalar
+from pmaplab.ir.types import BOOL, U32, U64, Int, Pointer, Scalar
+
+# The conversions of a C format that an integer or a pointer can take.
+_CONVERSION = re.compile(r"%(?:%|#?0?\d*(?:ll|l|j|z|h)?[duxXp])")
 
 # name: (Rmw operation, whether the old value is the result)
 _RMW = {
@@ -65,15 +72,17 @@ _ARITY = {
 }
 
 
+# Names that mean something to the language wherever they stand.
+RESERVED = frozenset(INTEGERS) | frozenset(_ARITY) | {"NULL", "ptr", "counter", "int"}
+
+
 class KernelIntrinsics(Intrinsics):
     """``sysinits`` are the functions that run_sysinits() calls, in order."""
 
     names = frozenset(_ARITY)
 
-    def __init__(self, sysinits: list[str], regions: set[str], *, atomic: bool) -> None:
+    def __init__(self, sysinits: list[str]) -> None:
         self.sysinits = sysinits
-        self.regions = regions
-        self.atomic = atomic
 
     def lower(
         self, owner: Expressions, name: str, node: ast.Call, expected: Scalar | None
@@ -85,7 +94,7 @@ class KernelIntrinsics(Intrinsics):
         if name in _RMW:
             return self._rmw(owner, name, node)
         if name in _CMPSET:
-            return self._cmpset(owner, node)
+            return self._cmpset(owner, name, node)
         loc, builder, args = owner.at(node), owner.builder, node.args
         match name:
             case "KASSERT" | "MPASS" | "panic":
@@ -94,7 +103,7 @@ class KernelIntrinsics(Intrinsics):
                 text = string(owner.source, args[0])
                 builder.emit(Print(text, self._arguments(owner, node, text, args[1:]), loc))
             case "assume":
-                if not self.atomic:
+                if not owner.atomic:
                     owner.fail(
                         node,
                         "assume is for atomic functions",
@@ -107,7 +116,6 @@ class KernelIntrinsics(Intrinsics):
                 builder.emit(Sometimes(string(owner.source, args[0]), loc))
             case "within":
                 region = string(owner.source, args[1])
-                self.regions.add(region)
                 return Value(InRegion(owner.value(args[0], U32), region), BOOL)
             case "this_cpu":
                 return Value(ThisCpu(), U32)
@@ -117,38 +125,46 @@ class KernelIntrinsics(Intrinsics):
                     owner.fail(args[0], "an integer is expected")
                 return Value(Unary(name, value, U32), U32)
             case "run_sysinits":
+                if owner.atomic:
+                    owner.fail(node, "an atomic function cannot run the SYSINITs")
                 for function in self.sysinits:
                     builder.emit(Call(None, function, (), loc))
             case "atomic_thread_fence_seq_cst":
                 builder.emit(Fence(loc))
             case "atomic_load_acq_int":
-                place, kind = self._cell(owner, args[0])
+                place, kind = self._cell(owner, args[0], name)
                 loaded = builder.temporary(kind)
                 builder.emit(Load(loaded.name, place, loc))
                 return Value(loaded, kind)
             case "atomic_store_rel_int" | "atomic_store_rel_ptr":
-                place, kind = self._cell(owner, args[0])
+                place, kind = self._cell(owner, args[0], name)
                 builder.emit(Store(place, owner.value(args[1], kind), loc))
             case "ia32_pause":
                 # Outside of `while ...: ia32_pause()` a pause means nothing.
                 pass
         return None
 
-    def _cell(self, owner: Expressions, node: ast.expr) -> tuple[Expr, Scalar]:
+    def _cell(self, owner: Expressions, node: ast.expr, name: str) -> tuple[Expr, Scalar]:
+        """The place that ``name`` works on; its width is part of the name."""
         place = owner.place(node)
-        if not isinstance(place.kind, Int | Pointer):
-            owner.fail(node, f"{ast.unparse(node)} is no scalar")
-        return place.expr, place.kind
+        kind = place.kind
+        match name.rsplit("_", 1)[1], kind:
+            case ("ptr", Pointer()) | ("int", Int(bits=32)) | ("long", Int(bits=64)):
+                assert isinstance(kind, Int | Pointer)
+                return place.expr, kind
+        owner.fail(
+            node,
+            f"{name} does not work on {spelled(kind)}",
+            "..._int takes 32 bits, ..._long 64 bits, ..._ptr a pointer",
+        )
 
     def _rmw(self, owner: Expressions, name: str, node: ast.Call) -> Value | None:
         op, has_result = _RMW[name]
-        place, kind = self._cell(owner, node.args[0])
+        place, kind = self._cell(owner, node.args[0], name)
         operand = owner.value(node.args[1], kind)
         if op == "and":
             assert isinstance(kind, Int)
             operand = Unary("inv", operand, kind.whole)
-        if isinstance(kind, Pointer) and op != "xchg":
-            owner.fail(node.args[0], f"{name} needs an integer")
         if not has_result:
             owner.builder.emit(Rmw(None, op, place, operand, owner.at(node)))
             return None
@@ -156,8 +172,8 @@ class KernelIntrinsics(Intrinsics):
         owner.builder.emit(Rmw(old.name, op, place, operand, owner.at(node)))
         return Value(old, old.type)
 
-    def _cmpset(self, owner: Expressions, node: ast.Call) -> Value:
-        place, kind = self._cell(owner, node.args[0])
+    def _cmpset(self, owner: Expressions, name: str, node: ast.Call) -> Value:
+        place, kind = self._cell(owner, node.args[0], name)
         expected = owner.value(node.args[1], kind)
         desired = owner.value(node.args[2], kind)
         old = owner.builder.temporary(kind)
@@ -168,19 +184,21 @@ class KernelIntrinsics(Intrinsics):
         count = owner.value(node.args[0], U32)
         if isinstance(count, Const) and count.value < 1:
             owner.fail(node.args[0], "there is nothing to choose from")
-        last = (
-            Const(count.value - 1, U32)
-            if isinstance(count, Const)
-            else Binary("sub", count, Const(1, U32), U32)
-        )
+        last: Expr
+        if isinstance(count, Const):
+            last = Const(count.value - 1, U32)
+        else:
+            last = Binary("sub", count, Const(1, U32), U32)
+            some = Binary("ne", count, Const(0, U32), BOOL)
+            message = "there is nothing to choose from"
+            owner.builder.emit(Assert(some, "choose", message, (), owner.at(node)))
         chosen = owner.builder.temporary(U32)
         owner.builder.emit(Choose(chosen.name, Const(0, U32), last, owner.at(node)))
         return Value(chosen, U32)
 
     def _assert(self, owner: Expressions, name: str, node: ast.Call) -> None:
-        """A KASSERT evaluates its message only when it fails, so the message
-        may only use what costs no access to memory."""
-        args = node.args
+        """A KASSERT evaluates its message only when it fails."""
+        builder, args, loc = owner.builder, node.args, owner.at(node)
         condition: Expr = Const(0, BOOL)
         if name == "panic":
             message, rest = string(owner.source, args[0]), args[1:]
@@ -190,17 +208,37 @@ class KernelIntrinsics(Intrinsics):
         else:
             condition = owner.condition(args[0])
             message, rest = string(owner.source, args[1]), args[2:]
-        arguments = self._arguments(owner, node, message, rest)
-        if isinstance(condition, Const) and condition.value:
+        if isinstance(condition, Const) or all(is_pure(owner, argument) for argument in rest):
+            arguments = self._arguments(owner, node, message, rest)
+            if not (isinstance(condition, Const) and condition.value):
+                builder.emit(Assert(condition, name, message, arguments, loc))
             return
-        owner.builder.emit(Assert(condition, name, message, arguments, owner.at(node)))
+        holds, fails = builder.label("holds"), builder.label("fails")
+        builder.branch(condition, holds, fails, loc)
+        builder.start(fails)
+        arguments = self._arguments(owner, node, message, rest)
+        builder.emit(Assert(Const(0, BOOL), name, message, arguments, loc))
+        builder.terminate(Return(nothing(builder.result), loc))
+        builder.start(holds)
 
     def _arguments(
         self, owner: Expressions, node: ast.Call, text: str, nodes: list[ast.expr]
     ) -> tuple[Expr, ...]:
+        if "%" in _CONVERSION.sub("", text):
+            owner.fail(
+                node,
+                "the format has a conversion that is not part of kernel Python",
+                "there are %d %u %x %X %p, with #, 0, a width, and l, ll, j, z, h; and %%",
+            )
         wanted = text.replace("%%", "").count("%")
         if wanted != len(nodes):
             owner.fail(node, f"the format has {wanted} conversions for {len(nodes)} arguments")
-        return tuple(owner.value(argument) for argument in nodes)
+        return tuple(self._argument(owner, argument) for argument in nodes)
+
+    def _argument(self, owner: Expressions, node: ast.expr) -> Expr:
+        value = owner.value(node)
+        # NULL points to nothing that has a type.
+        unknown = isinstance(value.type, Pointer) and not str(value.type.target)
+        return Const(0, U64) if unknown else value
 
 

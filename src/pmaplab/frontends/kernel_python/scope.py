@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
+import copy
 import difflib
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from pmaplab.errors import Location
 from pmaplab.frontends.kernel_python.declarations import Declaration, Declarations, is_name, string
 from pmaplab.frontends.kernel_python.source import SourceFile
 from pmaplab.ir.nodes import Const, GlobalAddress, GlobalDecl, StructDecl
@@ -38,12 +38,24 @@ INTEGERS: dict[str, Int] = {
     "i32": I32,
     "i64": I64,
 }
+
+
+def _divided(left: int, right: int) -> int:
+    """C's quotient, towards 0."""
+    quotient = abs(left) // abs(right)
+    return quotient if (left < 0) == (right < 0) else -quotient
+
+
+def _remainder(left: int, right: int) -> int:
+    return left - right * _divided(left, right)
+
+
 _OPERATORS: dict[type[ast.AST], Callable[[int, int], int]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
+    ast.FloorDiv: _divided,
+    ast.Mod: _remainder,
     ast.BitAnd: operator.and_,
     ast.BitOr: operator.or_,
     ast.BitXor: operator.xor,
@@ -97,6 +109,8 @@ class Scope:
         for declaration in self.declarations.names.values():
             if declaration.kind == "object":
                 self._object(declaration)
+        for name, array in self.owns.items():
+            self._check_own(self.declarations.names[name], array)
 
     # --- names -------------------------------------------------------------
 
@@ -105,7 +119,11 @@ class Scope:
         return declaration if declaration is not None and declaration.kind == kind else None
 
     def unknown(self, source: SourceFile, node: ast.AST, name: str, *more: str) -> NoReturn:
-        """Raise the error for a name that nothing declares."""
+        """Raise the error for a name that is not declared as what it is used for."""
+        declaration = self.declarations.names.get(name)
+        if declaration is not None:
+            place = declaration.source.location(declaration.node)
+            source.fail(node, f"{name} is a {declaration.kind}: it cannot stand here", f"see {place}")
         known = [*self.declarations.names, *more]
         close = difflib.get_close_matches(name, known, 1)
         source.fail(
@@ -161,7 +179,8 @@ class Scope:
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 return int(not self.constant_expression(source, operand))
             case ast.BoolOp(op=op, values=values):
-                found = [self.constant_expression(source, value) for value in values]
+                # The rest is looked at only where it counts, as in C.
+                found = (self.constant_expression(source, value) for value in values)
                 return int(all(found) if isinstance(op, ast.And) else any(found))
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
                 return self._calculate(source, node, op, left, right)
@@ -186,6 +205,10 @@ class Scope:
     ) -> int:
         a = self.constant_expression(source, left)
         b = self.constant_expression(source, right)
+        return self.calculate(source, node, op, a, b)
+
+    def calculate(self, source: SourceFile, node: ast.expr, op: ast.AST, a: int, b: int) -> int:
+        """``a op b`` without a limit to its size."""
         if isinstance(op, ast.FloorDiv | ast.Mod) and b == 0:
             source.fail(node, "division by zero")
         if isinstance(op, ast.LShift | ast.RShift) and not 0 <= b < 64:
@@ -233,7 +256,9 @@ class Scope:
                     inner = ast.parse(text, mode="eval").body
                 except SyntaxError:
                     source.fail(node, f"{text!r} is no type")
-                return self.type_of(source, ast.copy_location(inner, node))
+                for part in ast.walk(inner):
+                    ast.copy_location(part, node)
+                return self.type_of(source, inner)
             case ast.Subscript(value=head, slice=target) if is_name(head, "ptr"):
                 return Pointer(self.type_of(source, target))
             case ast.Subscript(value=head, slice=ast.Tuple(elts=[kind, extra])) if is_name(
@@ -301,8 +326,11 @@ class Scope:
                         self.counters.add((name, field_name))
                         continue
                     kind = self.type_of(source, statement.annotation)
-                    if isinstance(kind, Struct):
-                        self.struct(kind.name)
+                    inner = kind
+                    while isinstance(inner, Array):
+                        inner = inner.element
+                    if isinstance(inner, Struct):
+                        self.struct(inner.name)
                     fields.append((field_name, kind))
                 case ast.Expr(value=ast.Constant(value=str())) if index == 0:
                     pass
@@ -328,7 +356,7 @@ class Scope:
         match node.value:
             case ast.Call(func=func, args=[ast.Name(id=array)]) if is_name(func, "own"):
                 if self.find(array, "object") is None:
-                    self.unknown(source, node.value, array)
+                    self.unknown(source, node.value.args[0], array)
                 self.owns[name] = array
                 return
             case None:
@@ -338,6 +366,14 @@ class Scope:
         assert node.value is not None
         self._initialize(source, node.value, kind, "", initial, {})
         self.globals[name] = GlobalDecl(name, kind, initial, source.location(node))
+
+    def _check_own(self, declaration: Declaration, array: str) -> None:
+        source, node = declaration.source, declaration.node
+        assert isinstance(node, ast.AnnAssign)
+        kind = self.type_of(source, node.annotation)
+        found = self.globals[array].type if array in self.globals else None
+        if not isinstance(found, Array) or found.element != kind:
+            source.fail(node, f"{array} is no array of {ast.unparse(node.annotation)}")
 
     def _initialize(
         self,
@@ -357,7 +393,9 @@ class Scope:
                     source.fail(node, "an array takes [static(...) for i in range(...)]")
                 for keyword in keywords:
                     assert isinstance(kind, Struct)
-                    inner = self.struct(kind.name).field_type(keyword.arg or "")
+                    if keyword.arg is None:
+                        source.fail(keyword.value, "the fields are named one by one")
+                    inner = self.struct(kind.name).field_type(keyword.arg)
                     if inner is None:
                         source.fail(keyword.value, f"{kind.name} has no field {keyword.arg}")
                     self._initialize(
@@ -399,7 +437,7 @@ class Scope:
             case _:
                 source.fail(
                     node,
-                    f"this is no initial value for a {kind}",
+                    f"this is no initial value for {spelled(kind)}",
                     "static(field=VALUE, ...), a constant, or the name of an object",
                 )
 
@@ -408,14 +446,31 @@ class Scope:
     ) -> GlobalAddress:
         declaration = self.declarations.names[target]
         assert isinstance(declaration.node, ast.AnnAssign)
+        value = declaration.node.value
+        if isinstance(value, ast.Call) and is_name(value.func, "own"):
+            source.fail(node, f"{target} is another object on every CPU")
         found = Pointer(self.type_of(declaration.source, declaration.node.annotation))
         if found != kind:
-            source.fail(node, f"{target} is a {found.target}, but a {kind.target} is expected")
+            source.fail(
+                node, f"{target} is {spelled(found.target)}, not {spelled(kind.target)}"
+            )
         return GlobalAddress(target, found)
 
-    def location(self, name: str) -> Location:
-        declaration = self.declarations.names[name]
-        return declaration.source.location(declaration.node)
+
+def spelled(kind: Type) -> str:
+    """``kind`` in words, for messages."""
+    if isinstance(kind, Pointer) and not str(kind.target):
+        return "NULL"
+    return f"{'an' if isinstance(kind, Array) else 'a'} {_noun(kind)}"
+
+
+def _noun(kind: Type) -> str:
+    match kind:
+        case Pointer(target=target):
+            return f"pointer to {_noun(target)}"
+        case Array(element=element, length=length):
+            return f"array of {length} {_noun(element)}"
+    return str(kind)
 
 
 def _substitute(node: ast.expr, indices: Mapping[str, int]) -> ast.expr:
@@ -429,4 +484,4 @@ def _substitute(node: ast.expr, indices: Mapping[str, int]) -> ast.expr:
 
     if not indices:
         return node
-    return Replace().visit(ast.parse(ast.unparse(node), mode="eval").body)  # type: ignore[no-any-return]
+    return Replace().visit(copy.deepcopy(node))  # type: ignore[no-any-return]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from pmaplab.errors import InputError, KernelPythonError, Location
+from pmaplab.errors import InputError, KernelPythonError, Location, PmaplabError
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+# The folders of the package that hold kernel Python.
+KERNEL_PYTHON = ("kernels", "machine", "properties", "reviews", "scenarios")
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,16 @@ class SourceFile:
             message, location=location, source=self.line(location.line), advice=advice
         )
 
+    def located(self, error: PmaplabError) -> KernelPythonError:
+        """An error of the IR as one of the source, with its line."""
+        assert error.location is not None
+        return KernelPythonError(
+            error.message.replace("%", ""),
+            location=error.location,
+            source=self.line(error.location.line),
+            advice=error.advice,
+        )
+
 
 def _column(text: str, offset: int) -> int:
     """A column counted in characters from 1, from ast's UTF-8 byte offset."""
@@ -60,7 +73,7 @@ def read_source(path: Path, name: str) -> SourceFile:
     place, when it is not Python.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{name}: no such file") from None
     except IsADirectoryError:
@@ -78,7 +91,12 @@ def read_source(path: Path, name: str) -> SourceFile:
 def parse_source(text: str, name: str) -> SourceFile:
     """Parse ``text``; raises KernelPythonError with the place of a mistake."""
     try:
-        tree = ast.parse(text, filename=name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text, filename=name)
+            # What only Python's compiler finds: `break` outside of a loop,
+            # two parameters of one name, a late `global`.
+            compile(tree, name, "exec", dont_inherit=True)
     except SyntaxError as error:
         line = error.lineno or 1
         lines = text.split("\n")
@@ -91,7 +109,7 @@ def parse_source(text: str, name: str) -> SourceFile:
             source=source,
             advice="kernel Python is a subset of Python: the file must parse as Python first",
         ) from None
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, MemoryError) as error:
         raise KernelPythonError(
             f"cannot be parsed: {error}", location=Location(name, 1), source=None
         ) from None
@@ -101,7 +119,7 @@ def parse_source(text: str, name: str) -> SourceFile:
 def package_module(module: str) -> Path | None:
     """The file of a module of this package that may hold kernel Python."""
     parts = module.split(".")
-    if parts[0] != "pmaplab" or len(parts) < 2:
+    if parts[0] != "pmaplab" or len(parts) < 3 or parts[1] not in KERNEL_PYTHON:
         return None
     path = PACKAGE_ROOT.joinpath(*parts[1:]).with_suffix(".py")
     return path if path.is_file() else None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 
-from pmaplab.errors import Location
-from pmaplab.frontends.builder import Builder, as_condition, compared, negated
-from pmaplab.frontends.kernel_python.declarations import Declaration, is_name
+from pmaplab.errors import IRError, Location
+from pmaplab.frontends.builder import Builder, as_condition, compared, negated, nothing
+from pmaplab.frontends.kernel_python.declarations import Declaration, is_docstring, is_name
 from pmaplab.frontends.kernel_python.expressions import Expressions, Signature
-from pmaplab.frontends.kernel_python.intrinsics import KernelIntrinsics
+from pmaplab.frontends.kernel_python.intrinsics import RESERVED, KernelIntrinsics
 from pmaplab.frontends.kernel_python.scope import Scope
+from pmaplab.ir.dataflow import check_assigned
 from pmaplab.ir.nodes import (
     Assign,
     Assume,
@@ -33,14 +34,19 @@ def lower_function(
     declaration: Declaration,
     signatures: dict[str, Signature],
     sysinits: list[str],
-    regions: set[str],
 ) -> Function:
-    """The IR of one function; ``regions`` collects those that it asks about."""
+    """The IR of one function."""
     assert isinstance(declaration.node, ast.FunctionDef)
     signature = signatures[declaration.name]
     builder = Builder(declaration.name, dict(signature.parameters), signature.result)
-    intrinsics = KernelIntrinsics(sysinits, regions, atomic=signature.atomic)
-    expressions = Expressions(scope, declaration.source, builder, signatures, intrinsics)
+    expressions = Expressions(
+        scope,
+        declaration.source,
+        builder,
+        signatures,
+        KernelIntrinsics(sysinits),
+        atomic=signature.atomic,
+    )
     return _Statements(expressions, declaration.node, signature).lower()
 
 
@@ -57,18 +63,13 @@ class _Statements:
 
     def lower(self) -> Function:
         body = self.node.body
-        if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-            body = body[1:]
-        self.body(body)
-        if self.builder.reachable:
-            if self.signature.result is not None:
-                # Left for the verifier if it can be reached after all.
-                self.builder.terminate(Return(None, self.e.at(self.node)))
-            else:
-                self.builder.terminate(Return(None, self.end()))
-        function = self.builder.finish(
-            atomic=self.signature.atomic, loc=self.e.at(self.node)
-        )
+        self.body(body[1:] if is_docstring(body[0]) else body)
+        self.builder.terminate(Return(None, self.end()))
+        function = self.builder.finish(atomic=self.signature.atomic, loc=self.e.at(self.node))
+        try:
+            check_assigned(function)
+        except IRError as error:
+            raise self.e.source.located(error) from None
         if function.result is not None:
             for block in function.blocks:
                 if isinstance(block.terminator, Return) and block.terminator.value is None:
@@ -107,9 +108,8 @@ class _Statements:
                 self.e.call(call, None)
                 if is_name(call.func, "panic"):
                     # Nothing follows a panic.
-                    result = self.signature.result
-                    nothing = None if result is None else Const(0, result)
-                    self.builder.terminate(Return(nothing, self.e.at(node)))
+                    result = nothing(self.signature.result)
+                    self.builder.terminate(Return(result, self.e.at(node)))
                     self.builder.start(self.builder.label("dead"))
             case ast.Pass():
                 pass
@@ -119,8 +119,8 @@ class _Statements:
                         self.e.fail(node, f"{name} is no object at the top of a file")
                 self.globals.update(names)
             case ast.Break() | ast.Continue():
-                target = self.loops[-1][isinstance(node, ast.Break)]
-                self.builder.terminate(Jump(target, self.e.at(node)))
+                label = self.loops[-1][isinstance(node, ast.Break)]
+                self.builder.terminate(Jump(label, self.e.at(node)))
                 self.builder.start(self.builder.label("dead"))
             case _:
                 self.unsupported(node)
@@ -173,22 +173,6 @@ class _Statements:
             return False
         return name in scope.globals or name in scope.owns or scope.constant(name) is not None
 
-    def _cell_type(self, target: ast.expr) -> Scalar:
-        """The type of the cell ``target`` names, found without emitting code."""
-        if isinstance(target, ast.Name) and self.e.scope.constant(target.id) is not None:
-            self.e.fail(target, f"{target.id} is a constant")
-        probe = Builder("probe", {}, None)
-        probe.variables = dict(self.builder.variables)
-        real, self.e.builder = self.e.builder, probe
-        try:
-            place = self.e.place(target)
-        finally:
-            self.e.builder = real
-        if not isinstance(place.kind, Int | Pointer):
-            self.e.fail(target, f"{ast.unparse(target)} cannot be assigned as a whole")
-        assert isinstance(place.kind, Int | Pointer)
-        return place.kind
-
     def _check_global(self, target: ast.expr) -> None:
         """Python takes an assigned name for a local unless told otherwise."""
         if isinstance(target, ast.Name) and target.id not in self.globals:
@@ -198,10 +182,22 @@ class _Statements:
                 f"begin the function with `global {target.id}`",
             )
 
-    def _assign_local(self, node: ast.stmt, name: str, value: ast.expr) -> None:
-        kind = self.builder.variables.get(name)
-        if kind is None and name in self.e.signatures:
+    def _check_local(self, node: ast.AST, name: str) -> None:
+        """An error where ``name`` cannot be assigned as a local."""
+        if name in self.e.counters:
+            self.e.fail(node, f"{name} is the variable of a loop", "use another one")
+        if name in self.builder.variables:
+            return
+        if self._is_global(name):
+            self.e.fail(node, f"{name} is already an object or a constant of the kernel")
+        elif name in self.e.signatures:
             self.e.fail(node, f"{name} is a function", "choose another name")
+        elif name in RESERVED:
+            self.e.fail(node, f"{name} is a word of kernel Python", "choose another name")
+
+    def _assign_local(self, node: ast.stmt, name: str, value: ast.expr) -> None:
+        self._check_local(node, name)
+        kind = self.builder.variables.get(name)
         expr = self.e.value(value, kind)
         if kind is None:
             kind = expr.type.whole if isinstance(expr.type, Int) else expr.type
@@ -218,8 +214,7 @@ class _Statements:
         kind = self.e.scope.value_type(self.e.source, node.annotation)
         if name in self.builder.variables:
             self.e.fail(node, f"{name} is declared twice")
-        if self._is_global(name):
-            self.e.fail(node, f"{name} is already an object or a constant of the kernel")
+        self._check_local(node, name)
         self.builder.variables[name] = kind
         if value is not None:
             self.builder.emit(Assign(name, self.e.value(value, kind), self.e.at(node)))
@@ -231,6 +226,7 @@ class _Statements:
             return
         loc = self.e.at(node)
         if isinstance(target, ast.Name) and target.id in self.builder.variables:
+            self._check_local(target, target.id)
             kind = self.builder.variables[target.id]
             result = self.e.binary(node.target, op, Local(target.id, kind), value)
             self.builder.emit(Assign(target.id, result, loc))
@@ -250,17 +246,13 @@ class _Statements:
         """``PCPU.pm_save_cnt += 1`` for a statistics counter."""
         if not isinstance(target, ast.Attribute):
             return False
-        fields = {field for _, field in self.e.scope.counters}
-        if target.attr not in fields:
+        kind = self.e.probed(lambda: self.e.value(target.value).type)
+        counters = self.e.scope.counters
+        if not (isinstance(kind, Pointer) and (str(kind.target), target.attr) in counters):
             return False
         if not (isinstance(op, ast.Add) and isinstance(value, ast.Constant) and value.value == 1):
             self.e.fail(node, "a statistics counter only counts", "write `+= 1`")
-        base = self.e.value(target.value)
-        if not (
-            isinstance(base.type, Pointer)
-            and (str(base.type.target), target.attr) in self.e.scope.counters
-        ):
-            return False
+        self.e.value(target.value)
         self.builder.emit(Count(target.attr, self.e.at(node)))
         return True
 
@@ -321,15 +313,24 @@ class _Statements:
     def counted(self, node: ast.For, name: str, iterated: ast.Call) -> None:
         start, stop = self._bounds(node, iterated)
         builder, loc = self.builder, self.e.at(node.iter)
-        if name in builder.variables and builder.variables[name] != U32:
-            self.e.fail(node.target, f"{name} is no u32")
-        builder.variables[name] = U32
-        builder.emit(Assign(name, start, loc))
+        if name == "_" and self.e.counters.get(name):
+            name = builder.temporary(U32).name
+        elif self.e.counters.get(name) or (
+            name in builder.variables and name not in self.e.counters
+        ):
+            self.e.fail(
+                node.target, f"{name} is in use already", "give the loop a variable of its own"
+            )
+        if name not in builder.variables:
+            self._check_local(node.target, name)
         if not isinstance(stop, Const):
-            # range() looks at its bounds once.
+            # range() looks at its bounds once, and before its variable changes.
             limit = builder.temporary(U32)
             builder.emit(Assign(limit.name, stop, loc))
             stop = limit
+        builder.variables[name] = U32
+        self.e.counters[name] = True
+        builder.emit(Assign(name, start, loc))
         head, inside = builder.label("for"), builder.label("do")
         following, end = builder.label("next"), builder.label("end")
         builder.terminate(Jump(head, loc))
@@ -345,6 +346,7 @@ class _Statements:
         builder.emit(Assign(name, Binary("add", variable, Const(1, U32), U32), loc))
         builder.terminate(Jump(head, loc))
         builder.start(end)
+        self.e.counters[name] = False
 
     def _bounds(self, node: ast.For, iterated: ast.Call) -> tuple[Expr, Expr]:
         if is_name(iterated.func, "CPU_FOREACH") and not iterated.args:

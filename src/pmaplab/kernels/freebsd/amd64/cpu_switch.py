@@ -6,7 +6,7 @@ Called with interrupts disabled, since a spin mutex is held.
 from __future__ import annotations
 
 from pmaplab.kernel_python import atomic_swap_ptr, ia32_pause, sometimes
-from pmaplab.kernels.freebsd.amd64.pcpu import PCPU
+from pmaplab.kernels.freebsd.amd64.pcpu import PCPU, TSS
 from pmaplab.kernels.freebsd.amd64.pmap import pmap_activate_sw, pti
 from pmaplab.kernels.freebsd.sys.mutex import mtx
 from pmaplab.kernels.freebsd.sys.proc import blocked_lock, thread
@@ -29,7 +29,7 @@ def sw1(new: thread) -> None:
     while new.td_lock == blocked_lock:
         ia32_pause()
     if not pti:
-        PCPU.tssp.tss_rsp0 = new.td_pcb
+        TSS.tss_rsp0 = new.td_pcb
     PCPU.rsp0 = new.td_pcb
     PCPU.curthread = new  # into next thread
     sometimes("a switch completed")

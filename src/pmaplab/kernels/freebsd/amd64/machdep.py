@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pmaplab.kernel_python import printf
-from pmaplab.kernels.freebsd.amd64.pcpu import PCPU, common_tss
+from pmaplab.kernels.freebsd.amd64.pcpu import PCPU, TSS
 from pmaplab.kernels.freebsd.amd64.pmap import pmap_bootstrap
 from pmaplab.kernels.freebsd.sys.proc import sched_lock, thread0
 from pmaplab.machine.x86_64 import mp_ncpus
@@ -13,8 +13,7 @@ def hammer_time() -> None:
     PCPU.cpuid = 0
     thread0.td_lock = sched_lock
     PCPU.curthread = thread0
-    PCPU.tssp = common_tss[0]
     PCPU.rsp0 = thread0.td_pcb
-    common_tss[0].tss_rsp0 = thread0.td_pcb
+    TSS.tss_rsp0 = thread0.td_pcb
     pmap_bootstrap()
     printf("FreeBSD/SMP: Multiprocessor System Detected: %d CPUs\n", mp_ncpus)

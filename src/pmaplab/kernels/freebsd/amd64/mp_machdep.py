@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 from pmaplab.kernel_python import NULL, SYSINIT, ia32_pause, static, u32, u64
-from pmaplab.kernels.freebsd.amd64.pcpu import PCPU, common_tss
+from pmaplab.kernels.freebsd.amd64.pcpu import PCPU, TSS
 from pmaplab.kernels.freebsd.amd64.pmap import KPML4phys, PMAP_PCID_KERN, kernel_pmap
 from pmaplab.kernels.freebsd.sys.kernel import SI_ORDER_THIRD, SI_SUB_CPU
 from pmaplab.kernels.freebsd.x86.mp_x86 import aps_ready, init_secondary_tail
@@ -26,12 +26,11 @@ def init_secondary() -> None:
     cpu = bootAP
     PCPU.cpuid = cpu
     PCPU.curthread = NULL
-    PCPU.tssp = common_tss[cpu]
     PCPU.rsp0 = 0
     PCPU.curpmap = kernel_pmap
     PCPU.pcid_gen = 1
     PCPU.pcid_next = PMAP_PCID_KERN + 1
-    common_tss[cpu].tss_rsp0 = 0
+    TSS.tss_rsp0 = 0
     # signal our startup to the BSP
     mp_naps += 1
     # Spin until the BSP releases the AP's.

@@ -26,7 +26,6 @@ class pcpu:
     curthread: ptr[thread]
     idlethread: ptr[thread]
     curpmap: ptr[pmap]
-    tssp: ptr[amd64tss]
     rsp0: u64
     pti_stack: u64
     kcr3: u64
@@ -36,7 +35,9 @@ class pcpu:
     pm_save_cnt: counter
 
 
+# PCPU(TSSP) is the CPU's own common_tss for every process without a private one.
 common_tss: Annotated[list[amd64tss], MAXCPU] = static()
+TSS: amd64tss = own(common_tss)
 __pcpu: Annotated[list[pcpu], MAXCPU] = [
     static(pti_stack=PTI_STACKS + i * PC_PTI_STACK_SZ) for i in range(MAXCPU)
 ]

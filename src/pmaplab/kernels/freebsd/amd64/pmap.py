@@ -18,7 +18,7 @@ from pmaplab.kernel_python import (
     u32,
     u64,
 )
-from pmaplab.kernels.freebsd.amd64.pcpu import PCPU, __pcpu
+from pmaplab.kernels.freebsd.amd64.pcpu import PCPU, TSS, __pcpu
 from pmaplab.kernels.freebsd.sys.cpuset import (
     CPU_CLR_ATOMIC,
     CPU_COUNT,
@@ -200,8 +200,9 @@ def pmap_activate_sw_pcid(pm: pmap, cpuid: u32, cr3: u64) -> None:
         load_cr3(kcr3 | kern_pti_cached)
     PCPU.curpmap = pm
     if pti:
-        ucr3 = pm.pm_ucr3 | pcid | PMAP_PCID_USER_PT
-        if cached == 0 and pm.pm_ucr3 != PMAP_NO_CR3:
+        pm_ucr3 = pm.pm_ucr3
+        ucr3 = pm_ucr3 | pcid | PMAP_PCID_USER_PT
+        if cached == 0 and pm_ucr3 != PMAP_NO_CR3:
             # The load of the kernel's root has not flushed what is cached
             # from the user's.
             if invpcid_works:
@@ -245,7 +246,7 @@ def pmap_activate_sw(td: thread) -> None:
     else:
         pmap_activate_sw_nopcid(pm, cr3)
     if pm.pm_ucr3 != PMAP_NO_CR3:
-        PCPU.tssp.tss_rsp0 = PCPU.pti_stack
+        TSS.tss_rsp0 = PCPU.pti_stack
     CPU_CLR_ATOMIC(cpuid, oldpmap.pm_active)
     sometimes("a pmap is activated")
 

@@ -16,6 +16,9 @@ TDS_CAN_RUN: Final[u8] = 2
 TDS_RUNQ: Final[u8] = 3
 TDS_RUNNING: Final[u8] = 4
 
+# td_pflags
+TDP_KTHREAD: Final[u32] = 0x00200000
+
 # How many user processes, and how many kernel processes besides proc0.
 NUSER: Final[u32] = option("processes")
 NKPROC: Final[u32] = option("kernel_processes")
@@ -43,6 +46,7 @@ class thread:
     td_proc: ptr[proc]
     td_lock: ptr[mtx]
     td_state: u8
+    td_pflags: u32
     td_critnest: u32
     md_spinlock_count: u32
     md_saved_flags: bool
@@ -64,11 +68,12 @@ procs: Annotated[list[proc], NTHREAD] = static()
 # Switched away from before it was ever run, a thread stands in fork_trampoline:
 # one spinlock_enter() deep, to leave which enables interrupts.
 thread0: thread = static(
-    td_proc=proc0, td_state=TDS_RUNNING, td_critnest=1, md_spinlock_count=1, td_pcb=PCBS
+    td_proc=proc0, td_pflags=TDP_KTHREAD, td_state=TDS_RUNNING, td_critnest=1, md_spinlock_count=1, td_pcb=PCBS
 )
 idlethreads: Annotated[list[thread], MAXCPU] = [
     static(
         td_proc=idleproc,
+        td_pflags=TDP_KTHREAD,
         td_critnest=1,
         md_spinlock_count=1,
         md_saved_flags=1,
@@ -76,8 +81,10 @@ idlethreads: Annotated[list[thread], MAXCPU] = [
     )
     for i in range(MAXCPU)
 ]
+# The user threads first, then those of the kernel processes.
 threads: Annotated[list[thread], NTHREAD] = [
     static(
+        td_pflags=0 if i < NUSER else TDP_KTHREAD,
         td_critnest=1,
         md_spinlock_count=1,
         md_saved_flags=1,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pmaplab.kernel_python import CPU_FOREACH, NULL, ia32_pause, u64
 from pmaplab.kernels.freebsd.amd64.mp_machdep import bootAP, mp_naps
-from pmaplab.kernels.freebsd.amd64.pcpu import PCPU, __pcpu, common_tss
+from pmaplab.kernels.freebsd.amd64.pcpu import PCPU, TSS, __pcpu
 from pmaplab.kernels.freebsd.amd64.pmap import (
     PMAP_NO_CR3,
     PMAP_PCID_KERN,
@@ -55,11 +55,10 @@ def init_secondary() -> None:
     cpu = bootAP
     PCPU.cpuid = cpu
     PCPU.curthread = NULL
-    PCPU.tssp = common_tss[cpu]
     PCPU.rsp0 = 0
     PCPU.pcid_gen = 1
     PCPU.pcid_next = PMAP_PCID_KERN + 1
-    common_tss[cpu].tss_rsp0 = 0
+    TSS.tss_rsp0 = 0
     mp_naps += 1
     while aps_ready == 0:
         ia32_pause()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pmaplab.kernel_python import KASSERT, NULL, atomic_store_rel_int, ia32_pause, printf
 from pmaplab.kernels.freebsd.amd64.mp_machdep import bootAP, mp_naps
-from pmaplab.kernels.freebsd.amd64.pcpu import PCPU, common_tss
+from pmaplab.kernels.freebsd.amd64.pcpu import PCPU, TSS
 from pmaplab.kernels.freebsd.amd64.pmap import PMAP_PCID_KERN, pmap_pcid_enabled
 from pmaplab.kernels.freebsd.kern.sched_ule import sched_throw
 from pmaplab.kernels.freebsd.sys.mutex import mtx_lock_spin, mtx_unlock_spin
@@ -20,11 +20,10 @@ def init_secondary() -> None:
     cpu = bootAP
     PCPU.cpuid = cpu
     PCPU.curthread = NULL
-    PCPU.tssp = common_tss[cpu]
     PCPU.rsp0 = 0
     PCPU.pcid_gen = 1
     PCPU.pcid_next = PMAP_PCID_KERN + 1
-    common_tss[cpu].tss_rsp0 = 0
+    TSS.tss_rsp0 = 0
     mp_naps += 1
     while aps_ready == 0:
         ia32_pause()

@@ -1,0 +1,85 @@
+"""Options that several commands share, and the messages for bad values."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+
+from pmaplab.machine.modes import MODES, Mode, find_mode
+
+SUMMARY_OF_STATUS = (
+    "Exit status: 0 all hold, 1 some violated, 2 bad usage or input, "
+    "3 none violated but some incomplete or vacuous."
+)
+
+
+def whole(least: int = 0) -> Callable[[str], int]:
+    """An option's type: a whole number from ``least`` on."""
+
+    def parse(text: str) -> int:
+        digits = text.strip().removeprefix("-")
+        # More digits than any bound has, and than int() likes.
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"it must be at least {least}, not {value}")
+        return value
+
+    return parse
+
+
+def seconds(text: str) -> float:
+    """An option's type: a time in seconds, more than 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"it must be more than 0 seconds, not {text}")
+    return value
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """``--format text|json``."""
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="how to show the result"
+    )
+
+
+def add_mode(parser: argparse.ArgumentParser, default: str, *, several: bool) -> None:
+    """``--mode``; ``several`` also allows ``all``."""
+    names = ", ".join(mode.name for mode in MODES)
+    parser.add_argument(
+        "--mode",
+        metavar="MODE",
+        default=default,
+        help=f"CPU features: {names}{', or all' if several else ''} (default: {default})",
+    )
+
+
+def modes(name: str) -> tuple[Mode, ...]:
+    """The modes that ``--mode`` asks for; raises UsageError."""
+    return MODES if name == "all" else (find_mode(name),)
+
+
+def add_proposal(parser: argparse._ActionsContainer) -> None:
+    """``--proposal ID``."""
+    parser.add_argument("--proposal", metavar="ID", help="a proposal of a review, as `before`")
+
+
+def add_sizes(parser: argparse.ArgumentParser, cpus: int, maxcpu: str) -> None:
+    """``--cpus`` and ``--maxcpu``; ``maxcpu`` describes the default."""
+    # 0 is left to the bounds, which say more than that it is too small.
+    parser.add_argument(
+        "--cpus", type=whole(), default=cpus, metavar="N", help=f"CPUs (default: {cpus})"
+    )
+    parser.add_argument(
+        "--maxcpu",
+        type=whole(),
+        metavar="N",
+        help=f"MAXCPU, the size of a set of CPUs (default: {maxcpu})",
+    )

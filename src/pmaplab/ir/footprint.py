@@ -1,0 +1,54 @@
+"""Which cells of the memory a function may read, found without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pmaplab.ir.access import Key, key_of
+from pmaplab.ir.callgraph import reachable_functions
+from pmaplab.ir.layout import Layout
+from pmaplab.ir.nodes import Program
+from pmaplab.ir.types import Array, Struct, Type
+from pmaplab.ir.walk import address_of
+
+
+def cells_by_key(layout: Layout) -> dict[Key, list[int]]:
+    """The cells that each key of pmaplab.ir.access stands for."""
+    result: dict[Key, list[int]] = {}
+    for decl in layout.program.globals.values():
+        base = layout.bases[decl.name]
+        for offset, key in enumerate(_keys(layout.program, decl.type, ("@", decl.name))):
+            result.setdefault(key, []).append(base + offset)
+    return result
+
+
+def _keys(program: Program, kind: Type, key: Key) -> Iterator[Key]:
+    match kind:
+        case Struct(name=name):
+            for field, inner in program.structs[name].fields:
+                yield from _keys(program, inner, (name, field))
+        case Array(element=element, length=length):
+            for _ in range(length):
+                yield from _keys(program, element, key)
+        case _:
+            yield key
+
+
+def may_read(layout: Layout, functions: list[str]) -> tuple[int, ...]:
+    """The cells of the memory that ``functions`` may read, in order; the region
+    masks are always among them."""
+    program = layout.program
+    known = cells_by_key(layout)
+    regions = range(layout.regions, layout.regions + program.cpus)
+    cells = set(regions)
+    for name in reachable_functions(program, functions):
+        for block in program.functions[name].blocks:
+            for instruction in block.instructions:
+                address = address_of(instruction)
+                if address is None:
+                    continue
+                key = key_of(address)
+                if key is None:
+                    return tuple(range(layout.regions + program.cpus))
+                cells.update(known.get(key, ()))
+    return tuple(sorted(cells))

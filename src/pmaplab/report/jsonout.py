@@ -1,0 +1,100 @@
+"""Results as JSON; docs/json.md describes the schemas."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from pmaplab.report.verdict import Judged, Verdict
+from pmaplab.search.simulate import Run
+from pmaplab.spec import RunSpec
+from pmaplab.trace.record import Trace
+from pmaplab.trace.store import failed_to_json, step_to_json
+
+
+def dumps(data: dict[str, Any]) -> str:
+    """JSON text with a newline at its end."""
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def check_json(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """The results of ``pmaplab check``."""
+    return {"results": [_verdict(verdict) for verdict in verdicts]}
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    spec, trace = verdict.spec, verdict.trace
+    return {
+        "mode": spec.mode,
+        "scenario": spec.scenario,
+        "proposal": spec.proposal,
+        "kernel": spec.kernel,
+        "verdict": verdict.verdict,
+        "property": verdict.asked if trace is None else trace.property,
+        "properties": {judged.name: _judged(judged) for judged in verdict.properties},
+        "states": verdict.states,
+        "transitions": verdict.transitions,
+        "depth": verdict.depth,
+        "seconds": round(verdict.seconds, 3),
+        "bounds": asdict(spec.bounds),
+        "assumptions": list(verdict.assumptions),
+        "exemptions": [asdict(exemption) for exemption in verdict.exemptions],
+        "unreached": list(verdict.unreached),
+        "stopped": verdict.stopped,
+        "failed": None if trace is None else failed_to_json(trace.failed),
+        "trace": [] if trace is None else [step_to_json(step) for step in trace.steps],
+    }
+
+
+def _judged(judged: Judged) -> dict[str, Any]:
+    steps = None if judged.trace is None else len(judged.trace.steps)
+    return {"verdict": judged.verdict, "steps": steps}
+
+
+def trace_json(traces: Sequence[Trace]) -> dict[str, Any]:
+    """The replayed counterexamples of ``pmaplab trace``."""
+    return {
+        "traces": [
+            {
+                "mode": trace.spec.mode,
+                "scenario": trace.spec.scenario,
+                "proposal": trace.spec.proposal,
+                "kernel": trace.spec.kernel,
+                "bounds": asdict(trace.spec.bounds),
+                "property": trace.property,
+                "failed": failed_to_json(trace.failed),
+                "prefix": trace.prefix,
+                "state": [{"cell": cell, "value": value} for cell, value in trace.state],
+                "trace": [step_to_json(step) for step in trace.steps],
+            }
+            for trace in traces
+        ]
+    }
+
+
+def boot_json(spec: RunSpec, seed: int | None, run: Run, nodes: Sequence[str]) -> dict[str, Any]:
+    """A run of ``pmaplab boot``, with the sysctl ``nodes``."""
+    failure = run.failure
+    return {
+        "proposal": spec.proposal,
+        "mode": spec.mode,
+        "cpus": spec.bounds.cpus,
+        "maxcpu": spec.bounds.maxcpu,
+        "seed": seed,
+        "console": list(run.console),
+        "steps": len(run.moves),
+        "switches": list(run.switches),
+        "sysctl": {name: run.sysctl(name) for name in nodes},
+        "failure": None
+        if failure is None
+        else {
+            "kind": failure.kind,
+            "message": failure.message,
+            "cpu": run.cpu,
+            "function": failure.function,
+            "file": failure.loc.file,
+            "line": failure.loc.line,
+        },
+    }

@@ -1,0 +1,172 @@
+"""A measured review: for people, and as JSON."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from pmaplab.machine.modes import MODES
+from pmaplab.report.listing import trace_text
+from pmaplab.reviews.measure import SEARCHES, SYSCTL, Measured, ModeResult, Outcome, Value
+
+_STYLE = {"holds": "green", "violated": "red", "incomplete": "yellow", "vacuous": "yellow"}
+# Wide enough for six modes beside the proposals.
+_WIDTH = 132
+
+
+def review_json(outcome: Outcome) -> dict[str, Any]:
+    """The result as docs/json.md describes it."""
+    return {
+        "review": outcome.review.id,
+        "title": outcome.review.title,
+        "cpus": outcome.cpus,
+        "maxcpu": outcome.maxcpu,
+        "searches": {
+            name: {"cpus": bounds.cpus, "operations": bounds.operations}
+            for name, bounds in SEARCHES.items()
+        },
+        "proposals": [
+            {
+                "id": proposal.id,
+                "title": proposal.title,
+                "where": proposal.where,
+                "modes": {
+                    mode: _mode_json(result)
+                    for mode, result in outcome.results[proposal.id].items()
+                },
+                "claims": [_claim_json(m) for m in outcome.claims[proposal.id]],
+            }
+            for proposal in outcome.proposals
+        ],
+    }
+
+
+def _mode_json(result: ModeResult) -> dict[str, Any]:
+    first = result.first
+    return {
+        "verdict": result.verdict,
+        "property": None if first is None else first[1].property,
+        "steps": None if first is None else first[1].steps,
+        "scenario": None if first is None else first[0],
+        "states": {name: searched.states for name, searched in result.searches.items()},
+        "properties": {
+            name: {"verdict": verdict, "steps": steps}
+            for name, (verdict, steps) in result.properties.items()
+        },
+        "sysctl": result.sysctl,
+    }
+
+
+def _claim_json(measured: Measured) -> dict[str, Any]:
+    return {
+        "text": measured.claim.text,
+        "kind": measured.claim.kind,
+        "modes": list(measured.expected),
+        "expected": _uniform(measured.expected),
+        "measured": _uniform(measured.measured),
+        "agrees": measured.agrees,
+    }
+
+
+def _uniform(values: dict[str, Value]) -> Value | dict[str, Value]:
+    """One value where all modes have the same, else the values by mode."""
+    first = next(iter(values.values()))
+    return first if all(value == first for value in values.values()) else values
+
+
+def review_text(outcome: Outcome, *, traces: bool) -> Text:
+    """The tables, and with ``traces`` a shortest counterexample a proposal."""
+    review = outcome.review
+    searches = ", ".join(
+        f"{name} ({bounds.operations} operation{'s' if bounds.operations > 1 else ''} a CPU)"
+        for name, bounds in SEARCHES.items()
+    )
+    head = Text()
+    head.append(f"FreeBSD review {review.id}: {review.title}\n\n", style="bold")
+    head.append(
+        f"verdict and steps of the shortest counterexample: scenarios {searches} together, "
+        f"2 CPUs, sc\n"
+        f"figure: {SYSCTL} after a boot with {outcome.cpus} CPUs, MAXCPU {outcome.maxcpu}, "
+        "every CPU having switched threads\n"
+    )
+    result = head.append_text(_plain(Group(_verdicts(outcome), "", _claims(outcome))))
+    if traces:
+        for proposal in outcome.proposals:
+            if proposal.id in outcome.traces:
+                result.append("\n").append_text(trace_text(outcome.traces[proposal.id]))
+    return result
+
+
+def _verdicts(outcome: Outcome) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("proposal", no_wrap=True)
+    for mode in MODES:
+        table.add_column(mode.name, no_wrap=True)
+    for proposal in outcome.proposals:
+        results = outcome.results[proposal.id]
+        table.add_row(proposal.id, *(_cell(results[mode.name]) for mode in MODES))
+    return table
+
+
+def _cell(result: ModeResult) -> Text:
+    count = result.sysctl[SYSCTL]
+    text = Text(result.verdict, style=_STYLE[result.verdict])
+    if result.first is not None:
+        violation = result.first[1]
+        text.append(f" {violation.steps} {violation.property}")
+    return text.append(f"\n{'panic' if count is None else count}", style="default")
+
+
+def _claims(outcome: Outcome) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("proposal", "claim", "kind", "modes", "expected", "measured", ""):
+        table.add_column(name, overflow="fold")
+    for proposal in outcome.proposals:
+        for number, measured in enumerate(outcome.claims[proposal.id]):
+            agrees = measured.agrees
+            table.add_row(
+                proposal.id if number == 0 else "",
+                measured.claim.text,
+                measured.claim.kind,
+                _modes(measured.expected),
+                _values(measured.expected),
+                _values(measured.measured),
+                Text("agrees" if agrees else "DIFFERS", style="green" if agrees else "bold red"),
+            )
+    return table
+
+
+def _modes(values: dict[str, Value]) -> str:
+    if len(values) == len(MODES):
+        return "all"
+    kinds = {mode.split("+")[0] for mode in values}
+    return ", ".join(sorted(kinds))
+
+
+def _values(values: dict[str, Value]) -> str:
+    value = _uniform(values)
+    if isinstance(value, dict):
+        return ", ".join(f"{mode}: {_shown(inner)}" for mode, inner in value.items())
+    return _shown(value)
+
+
+def _shown(value: Value) -> str:
+    if isinstance(value, bool):
+        return "reached" if value else "not reached"
+    return "panic" if value is None else str(value)
+
+
+def _plain(content: Group) -> Text:
+    """Tables as styled text of a fixed width, whatever the terminal."""
+    console = Console(
+        file=io.StringIO(), width=_WIDTH, color_system="standard", force_terminal=True
+    )
+    with console.capture() as capture:
+        console.print(content)
+    lines = capture.get().split("\n")
+    return Text("\n").join(Text.from_ansi(line.rstrip()) for line in lines)

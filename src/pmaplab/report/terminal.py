@@ -1,0 +1,115 @@
+"""Results for a terminal, or for a log: plain lines, colour where it helps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.text import Text
+
+from pmaplab.report.verdict import HOLDS, VIOLATED, Judged, Verdict, counted
+from pmaplab.search.simulate import Run
+from pmaplab.system import Bounds
+
+_STYLES = {HOLDS: "green", VIOLATED: "bold red"}
+_CAUTION = "yellow"
+_HEADS = ("mode", "verdict", "states", "transitions", "depth", "time", "counterexamples")
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[Text]], right: frozenset[str]) -> Text:
+    """Columns as wide as they need to be; ``right`` names those of numbers."""
+    lines = [[Text(head, style="bold") for head in heads], *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    result = Text()
+    for line in lines:
+        text = Text()
+        for head, width, cell in zip(heads, widths, line, strict=True):
+            padding = " " * (width - len(cell))
+            text.append_text(Text(padding) + cell if head in right else cell + Text(padding))
+            text.append("  ")
+        text.rstrip()
+        result.append_text(text).append("\n")
+    return result
+
+
+def check_text(verdicts: Sequence[Verdict]) -> Text:
+    """The table of verdicts, what they rest on, and what was not reached."""
+    spec = verdicts[0].spec
+    result = Text(f"{spec.kernel_name}, scenario {spec.scenario}: {bounds_text(spec.bounds)}\n\n")
+    rows = [_row(verdict) for verdict in verdicts]
+    right = frozenset({"states", "transitions", "depth", "time"})
+    result.append_text(table(_HEADS, rows, right)).append("\n")
+    for verdict in verdicts:
+        where = f"{verdict.spec.mode}: "
+        if verdict.stopped is not None:
+            result.append(f"{where}incomplete: {verdict.stopped}\n", style=_CAUTION)
+        for label in verdict.unreached if verdict.stopped is None else ():
+            result.append(f'{where}never reached: "{label}"\n', style=_CAUTION)
+    modes = [verdict.spec.mode for verdict in verdicts]
+    result.append_text(_common("assumed", modes, [verdict.assumptions for verdict in verdicts]))
+    used = [[f"{e.function}: {e.reason}" for e in verdict.exemptions] for verdict in verdicts]
+    result.append_text(_common("exempt", modes, used))
+    return result
+
+
+def bounds_text(bounds: Bounds) -> str:
+    """The bounds in words."""
+    parts = [
+        counted(bounds.cpus, "CPU"),
+        f"MAXCPU {bounds.maxcpu}",
+        f"{bounds.processes} user and {bounds.kernel_processes} kernel processes",
+        f"{counted(bounds.operations, 'operation')} per CPU",
+    ]
+    if bounds.pcids is not None:
+        parts.append(counted(bounds.pcids, "PCID"))
+    return ", ".join(parts)
+
+
+def _row(verdict: Verdict) -> list[Text]:
+    numbers = (f"{n:,}" for n in (verdict.states, verdict.transitions, verdict.depth))
+    return [
+        Text(verdict.spec.mode),
+        Text(verdict.verdict, style=_STYLES.get(verdict.verdict, _CAUTION)),
+        *map(Text, numbers),
+        Text(f"{verdict.seconds:.1f} s"),
+        Text(", ".join(filter(None, map(_counterexample, verdict.properties)))),
+    ]
+
+
+def _counterexample(judged: Judged) -> str:
+    if judged.trace is None:
+        return judged.name if judged.verdict == VIOLATED else ""
+    return f"{judged.name} ({len(judged.trace.steps)} steps)"
+
+
+def _common(head: str, modes: Sequence[str], items: Sequence[Iterable[str]]) -> Text:
+    """The items of each mode in one list; one of only some of them says of which."""
+    found: dict[str, list[str]] = {}
+    for mode, own in zip(modes, items, strict=True):
+        for item in own:
+            found.setdefault(item, []).append(mode)
+    result = Text()
+    for item, where in found.items():
+        only = "" if len(where) == len(modes) else f" [{', '.join(where)}]"
+        result.append(f"{head}: ", style="dim").append(f"{item}{only}\n")
+    return result
+
+
+def boot_text(run: Run, nodes: Sequence[str]) -> Text:
+    """The console, the panic if there was one, and the sysctl nodes."""
+    result = Text()
+    for line in run.console:
+        result.append(f"{line}\n")
+    failure = run.failure
+    if failure is not None:
+        what = failure.message
+        if failure.kind not in ("KASSERT", "MPASS", "panic", "progress"):
+            what = f"{failure.kind}: {what}"
+        head = "hang" if failure.kind == "progress" else "panic"
+        result.append(f"{head}: {what}\n", style="bold red")
+        result.append(f"cpuid = {run.cpu}\n{failure.function}() at {failure.loc}\n")
+        source = run.system.line(failure.loc.file, failure.loc.line)
+        if source:
+            result.append(f"    {source}\n")
+    for name in nodes:
+        result.append(f"{name}: {run.sysctl(name)}\n")
+    return result

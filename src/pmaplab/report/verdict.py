@@ -1,0 +1,183 @@
+"""The honest verdict: what was found, and what it rests on."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pmaplab.errors import UsageError
+from pmaplab.ir.callgraph import reachable_functions
+from pmaplab.ir.nodes import Count
+from pmaplab.search.bfs import Limits, Progress, Result, search
+from pmaplab.spec import RunSpec, showing_source
+from pmaplab.system import System
+from pmaplab.trace.record import Trace, record
+
+HOLDS, VIOLATED, INCOMPLETE, VACUOUS = "holds", "violated", "incomplete", "vacuous"
+
+
+@dataclass(frozen=True, slots=True)
+class UsedExemption:
+    """An exemption without which some property would have failed."""
+
+    function: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The verdict on one property; ``trace`` is its shortest counterexample."""
+
+    name: str
+    verdict: str
+    trace: Trace | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a search of one system has shown.
+
+    ``asked`` is the one property that was asked about, None for all of them;
+    ``depth`` counts the levels of the search, behind ``prefix`` steps of
+    bring-up; ``seconds`` is its time.
+    """
+
+    spec: RunSpec
+    asked: str | None
+    verdict: str
+    properties: tuple[Judged, ...]
+    states: int
+    transitions: int
+    depth: int
+    prefix: int
+    seconds: float
+    assumptions: tuple[str, ...]
+    exemptions: tuple[UsedExemption, ...]
+    unreached: tuple[str, ...]
+    stopped: str | None
+
+    @property
+    def trace(self) -> Trace | None:
+        """The shortest of the counterexamples."""
+        traces = [judged.trace for judged in self.properties if judged.trace is not None]
+        return min(traces, key=lambda trace: len(trace.steps), default=None)
+
+
+def exit_status(verdicts: Sequence[Verdict]) -> int:
+    """0 when all hold, 1 when one is violated, else 3."""
+    found = {verdict.verdict for verdict in verdicts}
+    if VIOLATED in found:
+        return 1
+    return 0 if found <= {HOLDS} else 3
+
+
+def check(
+    spec: RunSpec,
+    *,
+    name: str | None = None,
+    limits: Limits | None = None,
+    progress: Progress | None = None,
+) -> Verdict:
+    """Build the system of ``spec``, search it, and judge property ``name``, or
+    all of them.
+
+    Raises a PmaplabError for whatever is wrong with the spec, and UsageError
+    for a property that does not exist.
+    """
+    system = spec.build()
+    with showing_source(system):
+        result = search(system, limits=limits, progress=progress)
+        return judge(spec, system, result, name)
+
+
+def judge(spec: RunSpec, system: System, result: Result, name: str | None) -> Verdict:
+    """The verdict on what a search of ``system``, built from ``spec``, found."""
+    if name is not None:
+        check_property(name, result.properties)
+    judged = [
+        Judged(
+            each,
+            result.verdict(each),
+            record(spec, system, result.violations[each]) if each in result.violations else None,
+        )
+        for each in result.properties
+        if name in (None, each)
+    ]
+    return Verdict(
+        spec=spec,
+        asked=name,
+        verdict=result.verdict(name),
+        properties=tuple(judged),
+        states=result.states,
+        transitions=result.transitions,
+        depth=result.depth,
+        prefix=result.prefix,
+        seconds=result.seconds,
+        assumptions=assumptions(spec, system),
+        exemptions=tuple(
+            UsedExemption(system.exemptions[region].function, system.exemptions[region].reason)
+            for region in sorted(result.exemptions_used)
+            if region in system.exemptions
+        ),
+        unreached=result.unreached,
+        stopped=result.stopped,
+    )
+
+
+def check_property(name: str, names: tuple[str, ...]) -> None:
+    """Raises UsageError unless ``name`` is one of ``names``."""
+    if name not in names:
+        close = difflib.get_close_matches(name, names, 1)
+        raise UsageError(
+            f"there is no property {name!r}",
+            advice=f"did you mean {close[0]}?"
+            if close
+            else f"the properties are {', '.join(names)}",
+        )
+
+
+def assumptions(spec: RunSpec, system: System) -> tuple[str, ...]:
+    """What the verdict rests on, in words; only what applies to this run."""
+    bounds, program = spec.bounds, system.program
+    reached = reachable_functions(program, [agent.entry for agent in program.agents])
+    result = [
+        "memory model sc: every store is seen by all CPUs at once",
+        "the TLB and IPIs are not part of the model: only what the kernel records is checked",
+        f"MAXCPU is {bounds.maxcpu}",
+    ]
+    if "choosethread" in reached:
+        result.append("one run queue serves all CPUs, so any CPU may run any thread")
+    if "uma_zalloc_vmspace" in reached:
+        result.append(
+            "page-table pages stay with their vmspace: a root is reused only together with it"
+        )
+    if spec.features.pcid and bounds.pcids is not None:
+        result.append(f"at most {counted(bounds.pcids, 'PCID')} per CPU besides the kernel's")
+    if "operations" in system.options_used:
+        result.append(f"at most {counted(bounds.operations, 'operation')} per CPU")
+    if _counts(system):
+        result.append("statistics counters are no part of the searched state")
+    if system.bring_up is not None:
+        result.append(
+            "bring-up runs on one schedule; its steps are counted in the traces, not in the depth"
+        )
+    kinds = ((spec.kernel, "kernel"), (spec.exemptions, "exemptions"))
+    result += [f"the {kind} file {path} is the user's own" for path, kind in kinds if path]
+    if spec.scenario in spec.user_files:
+        result.append(f"the scenario file {spec.scenario} is the user's own")
+    return tuple(result)
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 operation``, ``2 operations``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _counts(system: System) -> bool:
+    return any(
+        isinstance(instruction, Count)
+        for function in system.program.functions.values()
+        for block in function.blocks
+        for instruction in block.instructions
+    )

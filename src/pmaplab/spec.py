@@ -1,0 +1,176 @@
+"""What one run is about: enough to build the same system again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from pmaplab.errors import InputError, PmaplabError
+from pmaplab.frontends.kernel_python.source import SourceFile, display_name, read_source
+from pmaplab.jsondata import Node
+from pmaplab.machine.modes import Mode, find_mode
+from pmaplab.reviews.registry import proposal_files
+from pmaplab.system import Bounds, System, build_system
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """One system by name.
+
+    ``scenario`` is a name or the path of a FILE.py; ``proposal`` None stands
+    for the reference kernel; ``kernel`` and ``exemptions`` are paths of the
+    user's files.  ``digests`` holds the SHA-256 of the user's files, by path,
+    as they were when the run was made; it is empty before.
+    """
+
+    scenario: str = "boot"
+    mode: str = "nopcid"
+    bounds: Bounds = field(default_factory=Bounds)
+    proposal: str | None = None
+    kernel: str | None = None
+    exemptions: str | None = None
+    digests: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def features(self) -> Mode:
+        """The mode; raises UsageError when there is none of that name."""
+        return find_mode(self.mode)
+
+    @property
+    def user_files(self) -> tuple[str, ...]:
+        """The paths of the user's own files."""
+        scenario = self.scenario if self.scenario.endswith(".py") else None
+        return tuple(path for path in (self.kernel, scenario, self.exemptions) if path is not None)
+
+    @property
+    def kernel_name(self) -> str:
+        """What is checked, in words."""
+        if self.kernel is not None:
+            return f"the kernel of {self.kernel}"
+        if self.proposal is not None:
+            return f"proposal {self.proposal}"
+        return "the reference kernel"
+
+    def pinned(self) -> RunSpec:
+        """The same run with the digests of the user's files as they are now.
+
+        Raises InputError for a file that cannot be read.
+        """
+        return replace(self, digests=tuple((path, digest(path)) for path in self.user_files))
+
+    def changed_files(self) -> list[str]:
+        """The user's files that are not what they were when it was pinned.
+
+        Raises InputError for a file that cannot be read.
+        """
+        known = dict(self.digests)
+        return [path for path in self.user_files if digest(path) != known.get(path)]
+
+    def build(self) -> System:
+        """Lower and verify the system.
+
+        Raises a PmaplabError for whatever is wrong with what the spec names.
+        """
+        replacements: list[SourceFile] = []
+        if self.proposal is not None:
+            replacements += proposal_files(self.proposal)
+        if self.kernel is not None:
+            path = Path(self.kernel)
+            replacements.append(read_source(path, display_name(path)))
+        exemptions = None if self.exemptions is None else Path(self.exemptions)
+        return build_system(
+            self.scenario, tuple(replacements), self.features, self.bounds, exemptions
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON data; a user's file is an object with its path and SHA-256."""
+        known = dict(self.digests)
+
+        def named(path: str | None) -> dict[str, str] | str | None:
+            if path is None or path not in self.user_files:
+                return path
+            return {"path": path, "sha256": known.get(path) or digest(path)}
+
+        return {
+            "proposal": self.proposal,
+            "kernel": named(self.kernel),
+            "scenario": named(self.scenario),
+            "mode": self.mode,
+            "bounds": asdict(self.bounds),
+            "exemptions": named(self.exemptions),
+        }
+
+    @classmethod
+    def from_json(cls, node: Node) -> RunSpec:
+        """The inverse of :meth:`to_json`; raises TraceError with the place."""
+        digests: list[tuple[str, str]] = []
+
+        def file(node: Node | None) -> str | None:
+            if node is None:
+                return None
+            path = node.get("path").text()
+            digests.append((path, node.get("sha256").text()))
+            return path
+
+        scenario = node.get("scenario")
+        named = isinstance(scenario.value, str)
+        if named and scenario.text().endswith(".py"):
+            scenario.fail("a file is given as an object with path and sha256")
+        proposal = node.optional("proposal")
+        spec = cls(
+            scenario=scenario.text() if named else file(scenario) or "",
+            mode=node.get("mode").text(),
+            bounds=_bounds(node.get("bounds")),
+            proposal=None if proposal is None else proposal.text(),
+            kernel=file(node.optional("kernel")),
+            exemptions=file(node.optional("exemptions")),
+        )
+        if not named and not spec.scenario.endswith(".py"):
+            scenario.fail("a scenario's file is called FILE.py")
+        return replace(spec, digests=tuple(digests))
+
+
+@contextmanager
+def showing_source(system: System) -> Iterator[None]:
+    """Give the errors of a run of ``system`` the source line of their place."""
+    try:
+        yield
+    except PmaplabError as error:
+        source = system.sources.get(error.location.file) if error.location else None
+        if source is not None and error.location is not None and error.source is None:
+            error.source = source.line(error.location.line)
+        raise
+
+
+def _bounds(node: Node) -> Bounds:
+    values: dict[str, int | None] = {}
+    for item in fields(Bounds):
+        # Only pcids may be null: as many as the processor has.
+        value = node.optional(item.name) if item.name == "pcids" else node.get(item.name)
+        values[item.name] = None if value is None else value.number()
+    return Bounds(**values)  # type: ignore[arg-type]
+
+
+def digest(path: str) -> str:
+    """The SHA-256 of a file, in hex.
+
+    Raises InputError when it cannot be read, or is no regular file: a pipe
+    could not be read a second time.
+    """
+    try:
+        file = Path(path)
+        if file.is_dir():
+            raise InputError(f"{path}: is a directory, not a file")
+        if file.exists() and not file.is_file():
+            raise InputError(f"{path}: not a regular file", advice="copy it to a file first")
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise InputError(f"{path!r} is no file name: {error}") from None
