@@ -78,11 +78,11 @@ def read_json(path: Path, name: str) -> Node:
     try:
         return Node(json.loads(text), name)
     except json.JSONDecodeError as error:
-        content = text.strip()
-        cut = not content or (content[0] in "{[" and content[-1] not in "}]")
         line = text.split("\n")[error.lineno - 1]
         raise TraceError(
-            "the file ends in the middle of the JSON text" if cut else f"not JSON: {error.msg}",
+            "the file ends in the middle of the JSON text"
+            if _is_cut(text, error)
+            else f"not JSON: {error.msg}",
             location=Location(name, error.lineno, error.colno),
             # A whole file may be one line.
             source=line if 0 < len(line) <= 200 else None,
@@ -91,3 +91,11 @@ def read_json(path: Path, name: str) -> Node:
         ) from None
     except (ValueError, RecursionError) as error:
         raise TraceError(f"{name}: not JSON that a trace may hold: {error}") from None
+
+
+def _is_cut(text: str, error: json.JSONDecodeError) -> bool:
+    """Whether what is wrong is that nothing more follows."""
+    rest = text[error.pos :].strip()
+    return error.msg.startswith("Unterminated") or any(
+        word.startswith(rest) for word in ("true", "false", "null", "-")
+    )

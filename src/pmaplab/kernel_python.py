@@ -8,7 +8,7 @@ The language is described in docs/kernel-python.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, NoReturn, TypeAlias, TypeVar
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -169,8 +169,8 @@ def MPASS(condition: object) -> None:
     _never(condition)
 
 
-def panic(message: str, *arguments: object) -> None:
-    _never(message, arguments)
+def panic(message: str, *arguments: object) -> NoReturn:
+    raise OutsideKernelPython(message)
 
 
 def ia32_pause() -> None:

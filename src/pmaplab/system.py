@@ -45,7 +45,8 @@ class Bounds:
 
     ``pcids`` bounds the PCIDs that a CPU can hand out besides the kernel's
     (1 to 2046; None for as many as the processor has).  ``operations`` is per
-    CPU.
+    CPU.  ``pages`` is the number of user pages in an address space, and of
+    kernel pages; with 0 there are no page tables and no TLB.
     """
 
     cpus: int = 2
@@ -54,6 +55,7 @@ class Bounds:
     kernel_processes: int = 0
     pcids: int | None = 2
     operations: int = 2
+    pages: int = 0
 
     def check(self) -> None:
         """Raises UsageError for bounds that make no machine."""
@@ -71,6 +73,7 @@ class Bounds:
         for name, value, least, most in (
             ("--processes", self.processes, 1, 1024),
             ("--operations", self.operations, 1, 10**6),
+            ("--pages", self.pages, 0, 64),
             ("--pcids", 1 if self.pcids is None else self.pcids, 1, PMAP_PCID_OVERMAX_KERN - 2),
         ):
             if not least <= value <= most:
@@ -215,4 +218,8 @@ def options(mode: Mode, bounds: Bounds) -> dict[str, int]:
         "processes": bounds.processes,
         "kernel_processes": bounds.kernel_processes,
         "operations": bounds.operations,
+        "pages": bounds.pages,
+        # One page table by vmspace (NVMSPACE), and one for the kernel.
+        "page_tables": bounds.processes + bounds.cpus,
+        "tlb_pcids": min(limit, PMAP_PCID_OVERMAX_KERN) if mode.pcid else 1,
     }

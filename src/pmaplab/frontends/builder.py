@@ -97,9 +97,7 @@ class Builder:
                 if (target := writes(item)) is not None:
                     used.add(target)
         variables = {name: kind for name, kind in self.variables.items() if name in used}
-        return Function(
-            self.name, self.parameters, variables, self.result, blocks, atomic, loc
-        )
+        return Function(self.name, self.parameters, variables, self.result, blocks, atomic, loc)
 
 
 def _thread_jumps(blocks: dict[str, Block]) -> tuple[Block, ...]:
@@ -151,9 +149,7 @@ def _thread_jumps(blocks: dict[str, Block]) -> tuple[Block, ...]:
             follower = blocks[block.terminator.block]
             gone.add(follower.label)
             merged.pop(follower.label, None)
-            block = Block(
-                label, (*block.instructions, *follower.instructions), follower.terminator
-            )
+            block = Block(label, (*block.instructions, *follower.instructions), follower.terminator)
         merged[label] = block
     return tuple(merged.values())
 

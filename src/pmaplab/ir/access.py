@@ -31,7 +31,6 @@ from pmaplab.ir.nodes import (
     Local,
     Program,
     Rmw,
-    Store,
     ThisCpu,
 )
 from pmaplab.ir.types import Int, Pointer
@@ -151,13 +150,14 @@ class Sharing:
     def _collect_escapes(self, instruction: Instruction) -> None:
         """A pointer to a scalar that is stored or passed can be used anywhere."""
         for value in operands(instruction):
-            if any(isinstance(sub, Cast) and isinstance(sub.type, Pointer) for sub in subexpressions(value)):
+            if any(
+                isinstance(sub, Cast) and isinstance(sub.type, Pointer)
+                for sub in subexpressions(value)
+            ):
                 self._wild_read = self._wild_write = True
         for value in values_of(instruction):
             for sub in subexpressions(value):
-                if isinstance(
-                    sub, FieldAddress | IndexAddress | GlobalAddress
-                ) and _is_scalar(sub):
+                if isinstance(sub, FieldAddress | IndexAddress | GlobalAddress) and _is_scalar(sub):
                     key = key_of(sub)
                     if key is not None and not _is_inner(sub, value):
                         self._escapes(key)

@@ -2,8 +2,8 @@
 
 The pass inserts a :class:`~pmaplab.ir.nodes.Step` before a visible access
 whenever another one may have happened since the last step, and before a CPU
-enters a region, so that every state outside of the region can be looked at by
-the properties.  It works across calls: what a caller did counts in the
+enters a region in which failures do not count, so that every state outside of
+it can be looked at by the properties.  It works across calls: what a caller did counts in the
 callee, and the reverse.
 """
 
@@ -36,6 +36,7 @@ class _Cutter:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.sharing = Sharing(program)
+        self.exempt = {region for i in program.invariants for region in i.exempt}
         roots = [agent.entry for agent in program.agents]
         self.functions = [
             program.functions[name]
@@ -71,7 +72,8 @@ class _Cutter:
         result: list[Instruction] = []
         for instruction in block.instructions:
             visible = self.sharing.visible(function, instruction)
-            if dirty and (visible or isinstance(instruction, Enter)):
+            enters = isinstance(instruction, Enter) and instruction.region in self.exempt
+            if dirty and (visible or enters):
                 result.append(Step(instruction.loc))
                 dirty = False
             result.append(instruction)

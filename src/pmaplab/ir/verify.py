@@ -109,8 +109,6 @@ def _check_agents(program: Program) -> None:
             raise IRError(
                 f"agent {agent.name!r}: {entry.name} takes parameters", location=entry.loc
             )
-        if entry.atomic:
-            raise IRError(f"agent {agent.name!r}: {entry.name} is atomic", location=entry.loc)
         if not 0 <= agent.cpu < program.cpus:
             raise IRError(
                 f"agent {agent.name!r}: there is no CPU {agent.cpu}",

@@ -33,9 +33,7 @@ def curpmap_at_rest(cpu: u32) -> None:
     pcid = pm.pm_pcids[cpu].pm_pcid
     if pmap_pcid_enabled:
         KASSERT(pcid != PMAP_PCID_NONE, "curpmap has no PCID: pm_pcid is PMAP_PCID_NONE")
-        KASSERT(
-            pm == kernel_pmap or pcid != PMAP_PCID_KERN, "curpmap uses the kernel's PCID"
-        )
+        KASSERT(pm == kernel_pmap or pcid != PMAP_PCID_KERN, "curpmap uses the kernel's PCID")
         loaded = cr3 & CR3_PCID_MASK
         KASSERT(
             loaded == pcid or (loaded == PMAP_PCID_KERN and not cpus[cpu].cr3_loaded),
@@ -46,9 +44,7 @@ def curpmap_at_rest(cpu: u32) -> None:
     if pti:
         if pmap_pcid_enabled:
             kcr3 = pm.pm_cr3 | pcid
-            KASSERT(
-                pc.kcr3 & ~CR3_PCID_SAVE == kcr3, "kcr3 is %#x, not that of curpmap", pc.kcr3
-            )
+            KASSERT(pc.kcr3 & ~CR3_PCID_SAVE == kcr3, "kcr3 is %#x, not that of curpmap", pc.kcr3)
             if pm.pm_ucr3 == PMAP_NO_CR3:
                 KASSERT(pc.ucr3 == PMAP_NO_CR3, "ucr3 is %#x, not that of curpmap", pc.ucr3)
             else:

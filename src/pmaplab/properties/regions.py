@@ -122,7 +122,9 @@ def _tables(data: dict[str, Any], key: str, name: str) -> list[dict[str, Any]]:
 def _only(entry: dict[str, Any], allowed: set[str], where: str) -> None:
     unknown = set(entry) - allowed
     if unknown:
-        raise InputError(f"{where}: there is no key {min(unknown)!r}", advice=f"there are {sorted(allowed)}")
+        raise InputError(
+            f"{where}: there is no key {min(unknown)!r}", advice=f"there are {sorted(allowed)}"
+        )
 
 
 def _text(entry: dict[str, Any], key: str, where: str) -> str:

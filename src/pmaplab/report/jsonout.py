@@ -37,6 +37,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "states": verdict.states,
         "transitions": verdict.transitions,
         "depth": verdict.depth,
+        "prefix": verdict.prefix,
         "seconds": round(verdict.seconds, 3),
         "bounds": asdict(spec.bounds),
         "assumptions": list(verdict.assumptions),

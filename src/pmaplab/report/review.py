@@ -10,9 +10,9 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from pmaplab.machine.modes import MODES
 from pmaplab.report.listing import trace_text
 from pmaplab.reviews.measure import SEARCHES, SYSCTL, Measured, ModeResult, Outcome, Value
+from pmaplab.reviews.model import ALL
 
 _STYLE = {"holds": "green", "violated": "red", "incomplete": "yellow", "vacuous": "yellow"}
 # Wide enough for six modes beside the proposals.
@@ -89,9 +89,9 @@ def review_text(outcome: Outcome, *, traces: bool) -> Text:
     head = Text()
     head.append(f"FreeBSD review {review.id}: {review.title}\n\n", style="bold")
     head.append(
-        f"verdict and steps of the shortest counterexample: scenarios {searches} together, "
-        f"2 CPUs, sc\n"
-        f"figure: {SYSCTL} after a boot with {outcome.cpus} CPUs, MAXCPU {outcome.maxcpu}, "
+        "in each cell, above: holds, or the property that is violated with the steps of its "
+        f"shortest counterexample\n(scenarios {searches} together, 2 CPUs, sc);\n"
+        f"below: {SYSCTL} after a boot with {outcome.cpus} CPUs, MAXCPU {outcome.maxcpu}, "
         "every CPU having switched threads\n"
     )
     result = head.append_text(_plain(Group(_verdicts(outcome), "", _claims(outcome))))
@@ -103,22 +103,24 @@ def review_text(outcome: Outcome, *, traces: bool) -> Text:
 
 
 def _verdicts(outcome: Outcome) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    modes = list(next(iter(outcome.results.values())))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=False)
     table.add_column("proposal", no_wrap=True)
-    for mode in MODES:
-        table.add_column(mode.name, no_wrap=True)
+    for mode in modes:
+        table.add_column(mode, no_wrap=True)
     for proposal in outcome.proposals:
         results = outcome.results[proposal.id]
-        table.add_row(proposal.id, *(_cell(results[mode.name]) for mode in MODES))
+        table.add_row(proposal.id, *(_cell(results[mode]) for mode in modes))
     return table
 
 
 def _cell(result: ModeResult) -> Text:
+    """The verdict with the property and its steps, above the figure."""
     count = result.sysctl[SYSCTL]
     text = Text(result.verdict, style=_STYLE[result.verdict])
     if result.first is not None:
         violation = result.first[1]
-        text.append(f" {violation.steps} {violation.property}")
+        text = Text(f"{violation.property} {violation.steps}", style=_STYLE["violated"])
     return text.append(f"\n{'panic' if count is None else count}", style="default")
 
 
@@ -142,7 +144,7 @@ def _claims(outcome: Outcome) -> Table:
 
 
 def _modes(values: dict[str, Value]) -> str:
-    if len(values) == len(MODES):
+    if len(values) == len(ALL):
         return "all"
     kinds = {mode.split("+")[0] for mode in values}
     return ", ".join(sorted(kinds))

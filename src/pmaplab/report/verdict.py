@@ -112,7 +112,7 @@ def judge(spec: RunSpec, system: System, result: Result, name: str | None) -> Ve
         states=result.states,
         transitions=result.transitions,
         depth=result.depth,
-        prefix=result.prefix,
+        prefix=len(result.bring_up),
         seconds=result.seconds,
         assumptions=assumptions(spec, system),
         exemptions=tuple(
@@ -148,6 +148,10 @@ def assumptions(spec: RunSpec, system: System) -> tuple[str, ...]:
     ]
     if "choosethread" in reached:
         result.append("one run queue serves all CPUs, so any CPU may run any thread")
+        result.append(
+            "what one lock protects or nobody else knows yet is one step: the run queue, the "
+            "counts of spinlock_enter, a pmap that is being filled in"
+        )
     if "uma_zalloc_vmspace" in reached:
         result.append(
             "page-table pages stay with their vmspace: a root is reused only together with it"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pmaplab.frontends.kernel_python.source import load_modules
 from pmaplab.ir.printer import print_program
-from pmaplab.machine.modes import MODES, find_mode
+from pmaplab.machine.modes import find_mode
 from pmaplab.reviews.model import (
+    ALL,
     Claim,
     Figure,
     Measure,
@@ -22,8 +23,8 @@ from pmaplab.reviews.model import (
     Verdict,
 )
 from pmaplab.reviews.registry import find_proposal, proposal_files
-from pmaplab.search.bfs import AtRest, Violation, search
-from pmaplab.search.run import Runner
+from pmaplab.search.bfs import AtRest, Limits, Violation, search
+from pmaplab.search.run import Move
 from pmaplab.search.simulate import simulate
 from pmaplab.spec import RunSpec
 from pmaplab.system import Bounds, System, build_system
@@ -36,6 +37,8 @@ SEARCHES: dict[str, Bounds] = {
     "boot": Bounds(cpus=2, maxcpu=2, operations=1),
     "switch": Bounds(cpus=2, maxcpu=2, operations=2),
 }
+# Whose states at rest are compared.
+AT_REST_SCENARIO = "boot"
 # A boot after which every CPU has switched threads a few times.
 BOOT_SCENARIO = "multiuser"
 BOOT_OPERATIONS = 4
@@ -45,16 +48,31 @@ Value = int | bool | str | None
 
 @dataclass(frozen=True)
 class Searched:
-    """What one search found, as far as a review shows it."""
+    """What one search found, as far as a review shows it.
+
+    ``before`` is the number of steps of the bring-up.
+    """
 
     scenario: str
+    names: tuple[str, ...]
     verdict: str
-    verdicts: dict[str, str]
+    complete: bool
     violations: dict[str, Violation]
+    before: int
     states: int
     reached: frozenset[str]
-    unreached: tuple[str, ...]
     at_rest: AtRest | None
+
+    def judged(self, name: str) -> tuple[str, int | None]:
+        """The verdict on a property, and the steps of its counterexample.
+
+        Beside a violation of another property nothing is vacuous.
+        """
+        if name in self.violations:
+            return "violated", self.violations[name].steps
+        if not self.complete:
+            return "incomplete", None
+        return ("holds" if self.verdict == "violated" else self.verdict), None
 
 
 @dataclass
@@ -70,10 +88,9 @@ class ModeResult:
         """The verdict on each property over all scenarios, and its fewest steps."""
         result: dict[str, tuple[str, int | None]] = {}
         for searched in self.searches.values():
-            for name, verdict in searched.verdicts.items():
-                steps = searched.violations[name].steps if name in searched.violations else None
-                known = result.get(name)
-                result[name] = (verdict, steps) if known is None else _worse(known, (verdict, steps))
+            for name in searched.names:
+                found = searched.judged(name)
+                result[name] = _worse(result[name], found) if name in result else found
         return result
 
     @property
@@ -96,9 +113,7 @@ class ModeResult:
         return frozenset().union(*(s.reached for s in self.searches.values()))
 
 
-def _worse(
-    left: tuple[str, int | None], right: tuple[str, int | None]
-) -> tuple[str, int | None]:
+def _worse(left: tuple[str, int | None], right: tuple[str, int | None]) -> tuple[str, int | None]:
     order = ("violated", "incomplete", "vacuous", "holds")
     if left[0] == right[0] and left[1] is not None and right[1] is not None:
         return (left[0], min(left[1], right[1]))
@@ -166,26 +181,35 @@ class Job:
     mode: str
 
 
+@dataclass(frozen=True)
+class Built:
+    """A system before its search.
+
+    ``digest`` is equal for systems whose searches cannot differ: the same code
+    from the same memory.  ``violations`` are those of the bring-up.
+    """
+
+    digest: str
+    bring_up: tuple[Move, ...]
+    violations: dict[str, Violation]
+
+
 @dataclass(frozen=True, slots=True)
-class BuildJob(Job):
-    """What the system of a scenario is; the answer is equal for systems that
-    differ in source locations only: the same code from the same memory."""
+class SystemJob(Job):
+    """Work on the system of one scenario."""
 
     scenario: str
 
-    def run(self) -> str:
-        system = self.build()
-        text = print_program(system.program, locations=False)
-        if system.bring_up is not None:
-            runner = Runner(system)
-            failure = None
-            while runner.in_bring_up and failure is None:
-                failure = runner.bring_up_step()
-            # What fails on the way is part of the result, so all of it counts.
-            text += print_program(system.bring_up, locations=False) + repr(runner.state)
-        return hashlib.sha256(text.encode()).hexdigest()
+    def spec(self) -> RunSpec:
+        return RunSpec(
+            scenario=self.scenario,
+            mode=self.mode,
+            bounds=SEARCHES[self.scenario],
+            proposal=self.proposal,
+        )
 
     def build(self) -> System:
+        """The system, with the observers that claims ask."""
         review, _ = find_proposal(self.proposal)
         observers = load_modules([review.observers])[:1]
         return build_system(
@@ -197,21 +221,48 @@ class BuildJob(Job):
 
 
 @dataclass(frozen=True, slots=True)
-class SearchJob(BuildJob):
-    """The search of a scenario."""
+class BuildJob(SystemJob):
+    """Put the system together, and run its bring-up."""
 
-    def run(self) -> Searched:  # type: ignore[override]
-        result = search(self.build())
+    def run(self) -> Built:
+        system = self.build()
+        # A search of no states judges the bring-up alone.
+        result = search(system, limits=Limits(states=0))
+        text = print_program(system.program, locations=False) + repr(result.start)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        violations = result.violations if result.bring_up else {}
+        return Built(digest, result.bring_up, violations)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchJob(SystemJob):
+    """The search, without what fails in the bring-up."""
+
+    def run(self) -> Searched:
+        at_rest = self.scenario == AT_REST_SCENARIO
+        result = search(self.build(), judge_bring_up=False, at_rest=at_rest)
         return Searched(
             self.scenario,
+            result.properties,
             result.verdict(),
-            {name: result.verdict(name) for name in result.properties},
+            result.complete,
             result.violations,
+            len(result.bring_up),
             result.states,
             result.reached,
-            result.unreached,
             result.at_rest,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class TraceJob(SystemJob):
+    """A counterexample with its source lines."""
+
+    violation: Violation
+
+    def run(self) -> Trace:
+        spec = self.spec()
+        return record(spec, spec.build(), self.violation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,23 +283,6 @@ class BootJob(Job):
         return None if run.failure is not None else run.sysctl(SYSCTL)
 
 
-@dataclass(frozen=True, slots=True)
-class TraceJob(Job):
-    """A counterexample with its source lines."""
-
-    scenario: str
-    violation: Violation
-
-    def run(self) -> Trace:
-        spec = RunSpec(
-            scenario=self.scenario,
-            mode=self.mode,
-            bounds=SEARCHES[self.scenario],
-            proposal=self.proposal,
-        )
-        return record(spec, spec.build(), self.violation)
-
-
 AnyJob = BuildJob | SearchJob | BootJob | TraceJob
 # Runs jobs, in any order, and gives their answers in the order of the jobs; the
 # text says what they are.
@@ -258,28 +292,38 @@ RunJobs = Callable[[Sequence[AnyJob], str], list[Any]]
 # --- the whole review ------------------------------------------------------
 
 
-def measure_review(review: Review, cpus: int, maxcpu: int, run_jobs: RunJobs) -> Outcome:
-    """Run every proposal of ``review`` in every mode, and measure its claims.
+def measure_review(
+    review: Review,
+    cpus: int,
+    maxcpu: int,
+    run_jobs: RunJobs,
+    *,
+    modes: Sequence[str] = ALL,
+    scenarios: Sequence[str] = tuple(SEARCHES),
+) -> Outcome:
+    """Run every proposal of ``review`` in the given modes, and measure its
+    claims about them.
 
     ``cpus`` and ``maxcpu`` size the boots that the figures come from.  Raises
     UsageError for sizes that make no machine.
     """
     boot_bounds(cpus, maxcpu).check()
-    pairs = [(p.id, mode.name) for p in review.proposals for mode in MODES]
+    pairs = [(p.id, mode) for p in review.proposals for mode in modes]
     outcome = Outcome(
         review,
         cpus,
         maxcpu,
-        {p.id: {mode.name: ModeResult(mode.name) for mode in MODES} for p in review.proposals},
+        {p.id: {mode: ModeResult(mode) for mode in modes} for p in review.proposals},
     )
     boots = [BootJob(*pair, cpus, maxcpu) for pair in pairs]
     for boot, count in zip(boots, run_jobs(boots, "boots"), strict=True):
         outcome.results[boot.proposal][boot.mode].sysctl[SYSCTL] = count
-    _search(outcome, pairs, run_jobs)
+    _search(outcome, [SearchJob(*pair, name) for pair in pairs for name in scenarios], run_jobs)
     for proposal in outcome.proposals:
         outcome.claims[proposal.id] = [
             Measured(claim, *_measure(claim.measure, claim.of or proposal.id, outcome))
             for claim in proposal.claims
+            if set(claim.measure.modes) & set(modes)
         ]
     traced = [job for p in outcome.proposals if (job := _shortest(outcome, p)) is not None]
     for job, trace in zip(traced, run_jobs(traced, "traces"), strict=True):
@@ -287,19 +331,30 @@ def measure_review(review: Review, cpus: int, maxcpu: int, run_jobs: RunJobs) ->
     return outcome
 
 
-def _search(outcome: Outcome, pairs: Sequence[tuple[str, str]], run_jobs: RunJobs) -> None:
+def _search(outcome: Outcome, jobs: Sequence[SearchJob], run_jobs: RunJobs) -> None:
     """Search each system once, however many proposals it stands for."""
-    jobs = [SearchJob(*pair, scenario) for pair in pairs for scenario in SEARCHES]
-    digests = run_jobs([BuildJob(j.proposal, j.mode, j.scenario) for j in jobs], "systems")
+    built = run_jobs([BuildJob(j.proposal, j.mode, j.scenario) for j in jobs], "systems")
     first: dict[str, SearchJob] = {}
-    for job, digest in zip(jobs, digests, strict=True):
-        first.setdefault(digest, job)
+    for job, system in zip(jobs, built, strict=True):
+        first.setdefault(system.digest, job)
     # The longest searches first, so that no core idles at the end.
     order = sorted(first, key=lambda digest: first[digest].scenario != "switch")
     answers = run_jobs([first[digest] for digest in order], "searches")
     found = dict(zip(order, answers, strict=True))
-    for job, digest in zip(jobs, digests, strict=True):
-        outcome.results[job.proposal][job.mode].searches[job.scenario] = found[digest]
+    for job, system in zip(jobs, built, strict=True):
+        searches = outcome.results[job.proposal][job.mode].searches
+        searches[job.scenario] = _joined(system, found[system.digest])
+
+
+def _joined(system: Built, searched: Searched) -> Searched:
+    """The search, made perhaps for another proposal, behind the own bring-up."""
+    violations = {
+        name: replace(violation, moves=system.bring_up + violation.moves[searched.before :])
+        for name, violation in searched.violations.items()
+    }
+    violations |= system.violations
+    verdict = "violated" if violations else searched.verdict
+    return replace(searched, violations=violations, verdict=verdict, before=len(system.bring_up))
 
 
 def _shortest(outcome: Outcome, proposal: Proposal) -> TraceJob | None:
@@ -322,8 +377,9 @@ def _measure(
     """What is expected and what came out, by mode."""
     expected: dict[str, Value] = {}
     measured: dict[str, Value] = {}
-    for mode in measure.modes:
-        result = outcome.results[proposal_id][mode]
+    for mode, result in outcome.results[proposal_id].items():
+        if mode not in measure.modes:
+            continue
         match measure:
             case Figure(sysctl=sysctl, law=law):
                 expected[mode] = law(outcome.cpus, outcome.maxcpu)
@@ -335,8 +391,8 @@ def _measure(
                 expected[mode] = reached
                 measured[mode] = label in result.reached
             case SameAtRest(other=other):
-                theirs = outcome.results[other][mode].searches["boot"].at_rest
-                ours = result.searches["boot"].at_rest
+                theirs = outcome.results[other][mode].searches[AT_REST_SCENARIO].at_rest
+                ours = result.searches[AT_REST_SCENARIO].at_rest
                 expected[mode] = "the same states"
                 same = ours is not None and ours == theirs
                 measured[mode] = "the same states" if same else "other states"

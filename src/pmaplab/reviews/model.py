@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from pmaplab.machine.modes import MODES
+
 Kind = Literal["stated", "derived"]
 
 NOPCID = ("nopcid", "nopcid+pti")
 PCID = ("pcid", "pcid+invpcid", "pcid+pti", "pcid+invpcid+pti")
-ALL = (*NOPCID, *PCID)
+ALL = tuple(mode.name for mode in MODES)
 
 
 @dataclass(frozen=True, slots=True)

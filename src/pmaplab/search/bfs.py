@@ -9,6 +9,7 @@ ends the run that it happens in, as a panic does.
 
 from __future__ import annotations
 
+import builtins
 import gc
 import hashlib
 import time
@@ -50,7 +51,7 @@ class Violation:
     failure: Failure | None
     cpu: int
 
-    @property
+    @builtins.property  # the field of that name hides it here
     def steps(self) -> int:
         return len(self.moves)
 
@@ -68,7 +69,8 @@ class Result:
     """What a search found.
 
     ``complete`` says that every reachable state was visited; ``stopped`` says
-    why not.  ``violations`` holds a shortest counterexample by property.
+    why not.  ``bring_up`` are the moves before the search, which begins in the
+    state ``start``.  ``violations`` holds a shortest counterexample by property.
     ``finals`` are the memories, if they were asked for, of the states in which
     every thread is done and nothing moves any more.
     """
@@ -77,7 +79,8 @@ class Result:
     states: int = 0
     transitions: int = 0
     depth: int = 0
-    prefix: int = 0
+    bring_up: tuple[Move, ...] = ()
+    start: State = ()
     complete: bool = False
     stopped: str | None = None
     seconds: float = 0.0
@@ -96,7 +99,7 @@ class Result:
     def verdict(self, name: str | None = None) -> str:
         """``violated``, ``incomplete``, ``vacuous`` or ``holds``, of one
         property or of all."""
-        if (self.violations if name is None else name in self.violations):
+        if self.violations if name is None else name in self.violations:
             return "violated"
         if not self.complete:
             return "incomplete"
@@ -111,24 +114,30 @@ def search(
     *,
     limits: Limits | None = None,
     stop_at_first: bool = False,
+    judge_bring_up: bool = True,
     progress: Progress | None = None,
     finals: bool = False,
+    at_rest: bool = False,
 ) -> Result:
     """Explore ``system`` and judge its properties.
 
     ``stop_at_first`` ends with the level of the first counterexample, and
-    leaves the other properties undecided.  ``progress`` is called now and then
+    leaves the other properties undecided.  ``judge_bring_up`` False leaves out
+    what fails before the search begins.  ``progress`` is called now and then
     with the numbers of states, transitions and levels.  ``finals`` asks for
-    the final memories.
+    the final memories, ``at_rest`` for those of complete searches in which
+    every CPU is at rest.
     """
     # States form no cycles, and the collector would walk them again and again.
     collecting = gc.isenabled()
     gc.disable()
     try:
-        run = _Search(system, limits or Limits(), stop_at_first, progress)
+        run = _Search(system, limits or Limits(), stop_at_first, judge_bring_up, progress)
         result = run.run()
         if finals:
             result.finals = run.finals()
+        if at_rest and result.complete:
+            result.at_rest = run.at_rest()
         return result
     finally:
         if collecting:
@@ -142,11 +151,17 @@ class _Search:
     """
 
     def __init__(
-        self, system: System, limits: Limits, stop_at_first: bool, progress: Progress | None
+        self,
+        system: System,
+        limits: Limits,
+        stop_at_first: bool,
+        judge_bring_up: bool,
+        progress: Progress | None,
     ) -> None:
         self.system = system
         self.limits = limits
         self.stop_at_first = stop_at_first
+        self.judge_bring_up = judge_bring_up
         self.progress = progress
         self.interpreter = Interpreter(system.program)
         self.agents = range(len(system.program.agents))
@@ -176,13 +191,13 @@ class _Search:
         while runner.in_bring_up and not ended:
             ended = runner.bring_up_step() is not None
             self._judge_prefix(runner)
-        self.prefix = tuple(runner.moves)
-        result.prefix = len(self.prefix)
+        self.prefix = result.bring_up = tuple(runner.moves)
+        result.start = runner.state
         if ended:
             result.stopped = "an assertion fails before the bring-up is over"
         else:
             # What was looked at before the search is no part of it.
-            self.interpreter.context.marks = 0
+            self.interpreter.forget()
             memory, parts = self.interpreter.split(runner.state)
             packed = self._memory(list(memory))
             for part in parts:
@@ -201,11 +216,9 @@ class _Search:
         result.unreached = tuple(
             label for label in program.must_reach if label not in result.reached
         )
-        if result.complete:
-            result.at_rest = self._at_rest()
         return result
 
-    def _at_rest(self) -> AtRest:
+    def at_rest(self) -> AtRest:
         """The memories in which every CPU is at rest, without the ghosts."""
         interpreter = self.interpreter
         moving = 0
@@ -249,6 +262,7 @@ class _Search:
         count, size = len(self.agents), self.interpreter.layout.agents[0]
         all_parts = PART_BITS * count
         shifts = [PART_BITS * (count - 1 - agent) for agent in self.agents]
+        everyone = (1 << count) - 1
         steps = self.interpreter.local_steps
         while level:
             following: list[int] = []
@@ -264,6 +278,8 @@ class _Search:
                         transitions += 1
                         moved |= 1 << agent
                         if failure is not None:
+                            # A panic is nobody's lack of progress.
+                            moved = everyone
                             self._note(number, (agent, tuple(choices)), failure)
                             continue
                         changed = cells[:size]
@@ -345,6 +361,8 @@ class _Search:
         return result
 
     def _judge_prefix(self, runner: Runner) -> None:
+        if not self.judge_bring_up:
+            return
         moves, found = tuple(runner.moves), []
         if runner.failure is not None:
             cpu = self.system.program.agents[moves[-1][0]].cpu

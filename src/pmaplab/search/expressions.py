@@ -79,9 +79,7 @@ class Writer:
             case Cast(operand=operand, type=kind):
                 return self._cast(operand, kind)
             case Select(condition=condition, then=then, otherwise=otherwise):
-                return (
-                    f"({self.expr(then)} if {self.expr(condition)} else {self.expr(otherwise)})"
-                )
+                return f"({self.expr(then)} if {self.expr(condition)} else {self.expr(otherwise)})"
 
     # --- addresses ---------------------------------------------------------
 
@@ -116,9 +114,7 @@ class Writer:
         if isinstance(index, ThisCpu) and self.layout.program.cpus <= length:
             return "c"
         text = self.expr(index)
-        return (
-            f"(i if 0 <= (i := {text}) < {length} else outside({self.site}, i, {length}))"
-        )
+        return f"(i if 0 <= (i := {text}) < {length} else outside({self.site}, i, {length}))"
 
     # --- values ------------------------------------------------------------
 
@@ -224,6 +220,6 @@ def convert_format(message: str) -> str:
         sharp, width, kind = match.groups()
         if kind == "%":
             return "%%"
-        return f"%{sharp}{width}{ {'p': '#x', 'u': 'd'}.get(kind, kind)}".replace("##", "#")
+        return f"%{sharp}{width}{ {'p': '#x', 'u': 'd'}.get(kind, kind) }".replace("##", "#")
 
     return _CONVERSION.sub(convert, message)

@@ -161,7 +161,8 @@ class Interpreter:
         self.context = Context(self.code.labels, self.code.sites)
         self._scratch = [0] * self.code.scratch
         self._agents = [
-            (base, agent.cpu) for base, agent in zip(self.layout.agents, program.agents, strict=True)
+            (base, agent.cpu)
+            for base, agent in zip(self.layout.agents, program.agents, strict=True)
         ]
         self.regions = {name: 1 << i for i, name in enumerate(program.regions)}
         self._invariants: list[tuple[Callable[..., Any], int]] = []
@@ -221,7 +222,7 @@ class Interpreter:
 
     def advance(
         self, cells: list[int], agent: int, given: list[int]
-    ) -> Failure | None | Literal[False]:
+    ) -> Failure | Literal[False] | None:
         """Take the step in ``cells`` itself, for long single runs.
 
         False when it is disabled; ``cells`` must then be thrown away.
@@ -239,7 +240,7 @@ class Interpreter:
 
     def _advance(
         self, cells: list[int], base: int, cpu: int, given: list[int]
-    ) -> Failure | None | Literal[False]:
+    ) -> Failure | Literal[False] | None:
         """Run one step in place; False when it is disabled."""
         context = self.context
         context.start(given)
@@ -326,6 +327,12 @@ class Interpreter:
                 known = self._said[number][seen] = self._ask(number, state)
             result += known
         return result
+
+    def forget(self) -> None:
+        """Forget the labels passed so far, and what passed them."""
+        self.context.marks = 0
+        for said in self._said:
+            said.clear()
 
     def _ask(self, number: int, state: State) -> list[tuple[int, int, Failure, int]]:
         result: list[tuple[int, int, Failure, int]] = []

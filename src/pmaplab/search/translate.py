@@ -147,9 +147,7 @@ class _Translator:
             for index, instruction in enumerate(block.instructions):
                 if isinstance(instruction, Step) or self._leaves(instruction):
                     self._point(function, block, index + 1)
-        self.code.entries[function.name] = self.numbers[
-            function.name, function.blocks[0].label, 0
-        ]
+        self.code.entries[function.name] = self.numbers[function.name, function.blocks[0].label, 0]
 
     def _leaves(self, instruction: Instruction) -> bool:
         return (
@@ -239,7 +237,9 @@ class _Emitter:
                 self.receive(depth, write, target, choice)
             case Assert(condition=condition, kind=what, message=message, arguments=arguments):
                 text = write.formatted(message, arguments)
-                self.line(depth, f"if not {write.expr(condition)}: raise Fault({site}, {what!r}, {text})")
+                self.line(
+                    depth, f"if not {write.expr(condition)}: raise Fault({site}, {what!r}, {text})"
+                )
             case Call(target=result_name, function=callee, arguments=arguments):
                 kinds = self.owner.program.functions[callee]
                 values = [
@@ -495,10 +495,12 @@ def _target(kind: Scalar) -> Scalar:
 
 def _plain(name: str) -> str:
     """A Python identifier for ``name``; different names stay different."""
-    return "".join(char if char.isascii() and char.isalnum() else f"_{ord(char):x}_" for char in name)
+    return "".join(
+        char if char.isascii() and char.isalnum() else f"_{ord(char):x}_" for char in name
+    )
 
 
-_PRELUDE = '''
+_PRELUDE = """
 def null(site):
     raise Fault(site, "page fault", "a NULL pointer is dereferenced")
 def outside(site, index, length):
@@ -518,4 +520,4 @@ def c_div(site, left, right, most):
     return quotient if quotient <= most else overflow(site, quotient)
 def c_mod(site, left, right, most):
     return left - right * c_div(site, left, right, most)
-'''
+"""

@@ -166,7 +166,7 @@ class Expressions:
         if kind.whole.minimum < whole.minimum or kind.whole.maximum > whole.maximum:
             self.fail(
                 node,
-                f"a {kind.whole} does not always fit into a {whole}",
+                f"{spelled(kind.whole)} does not always fit into {spelled(whole)}",
                 f"convert as C would: {whole}(...)",
             )
         return widened(expr, whole)

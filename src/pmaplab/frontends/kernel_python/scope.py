@@ -123,7 +123,7 @@ class Scope:
         declaration = self.declarations.names.get(name)
         if declaration is not None:
             place = declaration.source.location(declaration.node)
-            source.fail(node, f"{name} is a {declaration.kind}: it cannot stand here", f"see {place}")
+            source.fail(node, f"{name} is {with_article(declaration.kind)}: it cannot stand here", f"see {place}")
         known = [*self.declarations.names, *more]
         close = difflib.get_close_matches(name, known, 1)
         source.fail(
@@ -457,11 +457,15 @@ class Scope:
         return GlobalAddress(target, found)
 
 
+def with_article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aio' else 'a'} {noun}"
+
+
 def spelled(kind: Type) -> str:
     """``kind`` in words, for messages."""
     if isinstance(kind, Pointer) and not str(kind.target):
         return "NULL"
-    return f"{'an' if isinstance(kind, Array) else 'a'} {_noun(kind)}"
+    return with_article(_noun(kind))
 
 
 def _noun(kind: Type) -> str:

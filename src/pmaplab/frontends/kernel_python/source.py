@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,6 +28,20 @@ class SourceFile:
     @property
     def lines(self) -> list[str]:
         return self.text.split("\n")
+
+    @functools.cached_property
+    def names(self) -> frozenset[str]:
+        """What stands at the top of the file: declared there, or imported."""
+        found: set[str] = set()
+        for node in self.tree.body:
+            match node:
+                case ast.ImportFrom(names=aliases):
+                    found.update(alias.name for alias in aliases)
+                case ast.ClassDef(name=name) | ast.FunctionDef(name=name):
+                    found.add(name)
+                case ast.AnnAssign(target=ast.Name(id=name)):
+                    found.add(name)
+        return frozenset(found)
 
     def line(self, number: int) -> str:
         lines = self.lines

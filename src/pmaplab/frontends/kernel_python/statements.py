@@ -9,7 +9,7 @@ from pmaplab.frontends.builder import Builder, as_condition, compared, negated, 
 from pmaplab.frontends.kernel_python.declarations import Declaration, is_docstring, is_name
 from pmaplab.frontends.kernel_python.expressions import Expressions, Signature
 from pmaplab.frontends.kernel_python.intrinsics import RESERVED, KernelIntrinsics
-from pmaplab.frontends.kernel_python.scope import Scope
+from pmaplab.frontends.kernel_python.scope import Scope, spelled
 from pmaplab.ir.dataflow import check_assigned
 from pmaplab.ir.nodes import (
     Assign,
@@ -115,7 +115,7 @@ class _Statements:
                 pass
             case ast.Global(names=names):
                 for name in names:
-                    if name not in self.e.scope.globals:
+                    if name not in self.e.scope.globals and name not in self.e.scope.owns:
                         self.e.fail(node, f"{name} is no object at the top of a file")
                 self.globals.update(names)
             case ast.Break() | ast.Continue():
@@ -153,8 +153,6 @@ class _Statements:
             return
         if isinstance(target, ast.Tuple | ast.List | ast.Starred):
             self.e.fail(target, "one target at a time", "write one assignment for each")
-        if isinstance(target, ast.Name) and self.e.scope.constant(target.id) is not None:
-            self.e.fail(target, f"{target.id} is a constant")
         self._check_global(target)
         # C leaves the order open: the place is computed before the value.
         place = self.e.place(target)
@@ -168,13 +166,17 @@ class _Statements:
         self.builder.emit(Store(place.expr, expr, self.e.at(node)))
 
     def _is_global(self, name: str) -> bool:
+        """Whether the file knows ``name`` as an object or a constant; an object
+        of some other file is shadowed by a local, as in C."""
         scope = self.e.scope
-        if name in self.builder.variables:
+        if name in self.builder.variables or name not in self.e.source.names:
             return False
         return name in scope.globals or name in scope.owns or scope.constant(name) is not None
 
     def _check_global(self, target: ast.expr) -> None:
         """Python takes an assigned name for a local unless told otherwise."""
+        if isinstance(target, ast.Name) and self.e.scope.constant(target.id) is not None:
+            self.e.fail(target, f"{target.id} is a constant")
         if isinstance(target, ast.Name) and target.id not in self.globals:
             self.e.fail(
                 target,
@@ -303,8 +305,8 @@ class _Statements:
         if loads > 1 or others:
             self.e.fail(
                 test,
-                "a spin loop looks at more than one cell of memory",
-                "a wait can watch one cell; take the other into a local before the loop",
+                "a spin loop looks at one cell of memory, and calls nothing",
+                "take whatever else it needs into locals before the loop",
             )
         if isinstance(condition, Const) and condition.value:
             self.e.fail(test, "this spin loop never ends")
@@ -367,7 +369,7 @@ class _Statements:
     def returns(self, node: ast.Return, value: ast.expr | None) -> None:
         result = self.signature.result
         if value is None and result is not None:
-            self.e.fail(node, f"{self.node.name} returns a {result}")
+            self.e.fail(node, f"{self.node.name} returns {spelled(result)}")
         if value is not None and result is None:
             self.e.fail(node, f"{self.node.name} returns nothing", "give it a result type: -> TYPE")
         expr = None if value is None else self.e.value(value, result)

@@ -67,9 +67,7 @@ BEFORE = Proposal(
             "kernel_pmap and vmspace0's pmap are two structures with one root: the review prints "
             "both addresses",
             "stated",
-            Reached(
-                "kernel_pmap and vmspace0's pmap are two structures with one root", ALL, True
-            ),
+            Reached("kernel_pmap and vmspace0's pmap are two structures with one root", ALL, True),
         ),
     ),
 )
@@ -92,7 +90,7 @@ DIFF_1 = Proposal(
     files=("diff_1",),
     claims=(
         Claim(
-            'one "might have expected" 251: the boot CPU\'s bit survives, each AP\'s first switch '
+            "one \"might have expected\" 251: the boot CPU's bit survives, each AP's first switch "
             "clears its own",
             "stated",
             Figure(COUNT, ALL, _without_aps),
@@ -127,9 +125,7 @@ FIRST_ATTEMPT = Proposal(
             "reason 3, the early return, since old and new pmap are the same: the boot CPU's bit "
             "is not set at boot",
             "stated",
-            Reached(
-                "the boot CPU has activated vmspace0's pmap and is not in its set", ALL, True
-            ),
+            Reached("the boot CPU has activated vmspace0's pmap and is not in its set", ALL, True),
         ),
     ),
 )
@@ -210,11 +206,7 @@ NO_REFILL = Proposal(
     where="in answer to a remark on boot-helper",
     base="boot-helper",
     files=("no_refill",),
-    claims=(
-        Claim(
-            "the same states at rest as boot-helper", "derived", SameAtRest("boot-helper")
-        ),
-    ),
+    claims=(Claim("the same states at rest as boot-helper", "derived", SameAtRest("boot-helper")),),
 )
 
 NO_CR3_COMPARE = Proposal(

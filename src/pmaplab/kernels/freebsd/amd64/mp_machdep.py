@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-
-from pmaplab.kernel_python import NULL, SYSINIT, ia32_pause, static, u32, u64
+from pmaplab.kernel_python import NULL, SYSINIT, ia32_pause, u32
 from pmaplab.kernels.freebsd.amd64.pcpu import PCPU, TSS
-from pmaplab.kernels.freebsd.amd64.pmap import KPML4phys, PMAP_PCID_KERN, kernel_pmap
+from pmaplab.kernels.freebsd.amd64.pmap import PMAP_PCID_KERN, KPML4phys, kernel_pmap
 from pmaplab.kernels.freebsd.sys.kernel import SI_ORDER_THIRD, SI_SUB_CPU
 from pmaplab.kernels.freebsd.x86.mp_x86 import aps_ready, init_secondary_tail
 from pmaplab.machine.x86_64 import CR4_PGE, ipi_startup, load_cr3, load_cr4, mp_ncpus

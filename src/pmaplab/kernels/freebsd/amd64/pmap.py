@@ -206,7 +206,7 @@ def pmap_activate_sw_pcid(pm: pmap, cpuid: u32, cr3: u64) -> None:
             # The load of the kernel's root has not flushed what is cached
             # from the user's.
             if invpcid_works:
-                invpcid(INVPCID_CTX, u64(PMAP_PCID_USER_PT | pcid))
+                invpcid(INVPCID_CTX, u64(PMAP_PCID_USER_PT | pcid), 0)
             else:
                 pmap_pti_pcid_invalidate(ucr3, kcr3)
         PCPU.kcr3 = kcr3 | CR3_PCID_SAVE

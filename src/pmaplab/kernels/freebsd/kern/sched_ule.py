@@ -7,7 +7,7 @@ Which thread comes next is any that can run: the search tries them all.
 
 from __future__ import annotations
 
-from pmaplab.kernel_python import KASSERT, NULL, SYSINIT, assume, atomic, choose, sometimes, u32
+from pmaplab.kernel_python import KASSERT, NULL, assume, atomic, choose
 from pmaplab.kernels.freebsd.amd64.cpu_switch import cpu_switch, cpu_throw
 from pmaplab.kernels.freebsd.amd64.pcpu import PCPU
 from pmaplab.kernels.freebsd.sys.mutex import spinlock_enter, spinlock_exit

@@ -14,9 +14,7 @@ from pmaplab.machine.x86_64 import MAXCPU
 _NCPUWORDS: Final[u32] = (MAXCPU + 63) // 64
 # The model fills MAXCPU bits; the kernel fills whole words, which is the same
 # for every MAXCPU that it is built with above 64.
-_LAST_WORD: Final[u64] = (
-    0xFFFFFFFFFFFFFFFF if MAXCPU % 64 == 0 else (1 << (MAXCPU % 64)) - 1
-)
+_LAST_WORD: Final[u64] = 0xFFFFFFFFFFFFFFFF if MAXCPU % 64 == 0 else (1 << (MAXCPU % 64)) - 1
 
 
 class cpuset_t:

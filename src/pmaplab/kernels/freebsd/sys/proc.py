@@ -68,7 +68,12 @@ procs: Annotated[list[proc], NTHREAD] = static()
 # Switched away from before it was ever run, a thread stands in fork_trampoline:
 # one spinlock_enter() deep, to leave which enables interrupts.
 thread0: thread = static(
-    td_proc=proc0, td_pflags=TDP_KTHREAD, td_state=TDS_RUNNING, td_critnest=1, md_spinlock_count=1, td_pcb=PCBS
+    td_proc=proc0,
+    td_pflags=TDP_KTHREAD,
+    td_state=TDS_RUNNING,
+    td_critnest=1,
+    md_spinlock_count=1,
+    td_pcb=PCBS,
 )
 idlethreads: Annotated[list[thread], MAXCPU] = [
     static(

@@ -8,7 +8,6 @@ from pmaplab.kernel_python import (
     SYSINIT,
     atomic_store_rel_int,
     ia32_pause,
-    panic,
     printf,
     u32,
 )

@@ -1,0 +1,183 @@
+"""``pmaplab check``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.command import fails, run
+
+# Two CPUs that race for a counter.
+RACE = """\
+from __future__ import annotations
+
+from pmaplab.kernel_python import KASSERT, must_reach, sometimes, thread_context, u32
+
+hits: u32 = 0
+
+
+@thread_context
+def cpu_main() -> None:
+    global hits
+    n = hits
+    hits = n + 1
+    sometimes("counted")
+
+
+must_reach("counted")
+"""
+
+SMALL = ("--operations", "1")
+
+
+def results(*arguments: str | Path, status: int) -> list[dict[str, Any]]:
+    result = run("check", *arguments, "--format", "json")
+    assert result.returncode == status, result.stderr
+    assert result.stderr == ""
+    found: list[dict[str, Any]] = json.loads(result.stdout)["results"]
+    return found
+
+
+@pytest.fixture
+def race(tmp_path: Path) -> Path:
+    path = tmp_path / "race.py"
+    path.write_text(RACE)
+    return path
+
+
+def test_states_are_counted(race: Path) -> None:
+    """Each CPU stands before its load, before its store or at its end: 9 ways.
+    Where one is at its end, the other may have read 0 or 1, and where both
+    are, the counter is 1 or 2: 3 more."""
+    (result,) = results("--scenario", race, "--mode", "nopcid", status=0)
+    assert result["verdict"] == "holds"
+    assert (result["states"], result["transitions"], result["depth"]) == (12, 14, 4)
+    assert result["scenario"] == str(race)
+    assert result["trace"] == []
+    assert f"the scenario file {race} is the user's own" in result["assumptions"]
+
+
+def test_all_modes_side_by_side(race: Path) -> None:
+    found = results("--scenario", race, status=0)
+    assert [result["mode"] for result in found] == [
+        "nopcid",
+        "pcid",
+        "pcid+invpcid",
+        "nopcid+pti",
+        "pcid+pti",
+        "pcid+invpcid+pti",
+    ]
+    assert {result["states"] for result in found} == {12}
+
+
+def test_the_code_before_the_review() -> None:
+    found = results("--scenario", "switch", "--proposal", "before", *SMALL, status=1)
+    by_mode = {result["mode"]: result for result in found}
+    assert by_mode["nopcid"]["property"] in ("curpmap", "pm_active")
+    assert by_mode["pcid"]["property"] == "pm_active"
+    assert {result["proposal"] for result in found} == {"before"}
+    # Without a proposal it is the same kernel.
+    (plain,) = results("--scenario", "switch", "--mode", "nopcid", *SMALL, status=1)
+    assert plain["trace"] == by_mode["nopcid"]["trace"]
+    assert plain["states"] == by_mode["nopcid"]["states"]
+
+
+def test_text_shows_verdicts_and_the_shortest_counterexample() -> None:
+    result = run("check", "--scenario", "switch", *SMALL)
+    assert result.returncode == 1
+    assert "nopcid+pti        violated" in result.stdout
+    assert "assumed: memory model sc" in result.stdout
+    assert result.stdout.count("counterexample to") == 1
+    assert "CPU_CLR_ATOMIC(cpuid, oldpmap.pm_active)" in result.stdout
+    assert "\x1b" not in result.stdout
+    assert result.stderr == ""
+
+
+def test_incomplete_and_vacuous(race: Path) -> None:
+    (limited,) = results("--scenario", race, "--mode", "nopcid", "--max-states", "2", status=3)
+    assert limited["verdict"] == "incomplete"
+    assert limited["stopped"] == "the limit of 2 states is reached"
+    race.write_text(RACE + 'must_reach("the moon")\n')
+    (vacuous,) = results("--scenario", race, "--mode", "nopcid", status=3)
+    assert vacuous["verdict"] == "vacuous"
+    assert vacuous["unreached"] == ["the moon"]
+
+
+def test_a_time_limit() -> None:
+    arguments = ("--scenario", "boot", "--mode", "pcid", "--proposal", "committed")
+    (limited,) = results(*arguments, "--time-limit", "0.01", status=3)
+    assert limited["stopped"] == "the limit of 0.01 seconds is reached"
+
+
+def test_one_property(race: Path) -> None:
+    race.write_text(RACE.replace('sometimes("c', 'KASSERT(n == 0, "%d", n)\n    sometimes("c'))
+    (violated,) = results("--scenario", race, "--mode", "nopcid", status=1)
+    assert violated["properties"]["assertions"]["verdict"] == "violated"
+    arguments = ("--scenario", race, "--mode", "nopcid", "--property")
+    (result,) = results(*arguments, "curpmap", status=0)
+    assert (result["property"], result["trace"]) == ("curpmap", [])
+    assert list(result["properties"]) == ["curpmap"]
+    (result,) = results(*arguments, "assertions", status=1)
+    assert result["failed"]["message"] == "1"
+    fails(run("check", *arguments, "asertions"), "'asertions'", "did you mean assertions?")
+
+
+def test_a_kernel_of_the_users_own(tmp_path: Path) -> None:
+    """A few functions that replace the reference's."""
+    kernel = tmp_path / "mine.py"
+    kernel.write_text(
+        "from __future__ import annotations\n\n"
+        "from pmaplab.kernel_python import KASSERT\n"
+        "from pmaplab.kernels.freebsd.amd64.pmap import pmap\n\n\n"
+        "def pmap_pinit0(pm: pmap) -> None:\n"
+        '    KASSERT(pm.pm_flags == 7, "flags are %d", pm.pm_flags)\n'
+    )
+    stored = tmp_path / "t.json"
+    arguments = ("--kernel", kernel, "--mode", "nopcid", "--property", "assertions", *SMALL)
+    (result,) = results(*arguments, "-o", stored, status=1)
+    assert result["kernel"] == str(kernel)
+    assert result["failed"]["message"] == "flags are 0"
+    assert result["failed"]["file"] == str(kernel)
+    assert result["trace"][-1]["function"] == "pmap_pinit0"
+    replayed = run("trace", stored)
+    assert replayed.returncode == 0
+    assert f"{kernel}:8:5: flags are 0" in replayed.stdout
+
+
+def test_further_exemptions(tmp_path: Path) -> None:
+    exemptions = tmp_path / "mine.toml"
+    exemptions.write_text(
+        "[[exemption]]\n"
+        'function = "cpu_main"\n'
+        'invariants = ["curpmap_at_rest", "pm_active_of_curpmap", "pm_active_of_kernel_pmap"]\n'
+        'reason = "to see what fails once it is done"\n'
+    )
+    arguments = ("--scenario", "boot", "--mode", "nopcid", *SMALL)
+    (result,) = results(*arguments, "--exemptions", exemptions, status=1)
+    used = {entry["function"]: entry["reason"] for entry in result["exemptions"]}
+    assert used["cpu_main"] == "to see what fails once it is done"
+    assert f"the exemptions file {exemptions} is the user's own" in result["assumptions"]
+
+
+def test_traces_are_stored_whole(tmp_path: Path) -> None:
+    stored = tmp_path / "t.json"
+    stored.write_text("what was there before")
+    result = run("check", "--scenario", "switch", *SMALL, "-o", stored)
+    assert result.returncode == 1
+    traces = json.loads(stored.read_text())["traces"]
+    assert {trace["run"]["mode"] for trace in traces} >= {"nopcid", "pcid", "pcid+invpcid+pti"}
+    assert [path.name for path in tmp_path.iterdir()] == ["t.json"]
+
+
+def test_a_trace_file_that_cannot_be_written(race: Path, tmp_path: Path) -> None:
+    """It is noticed before the search, or must not cost the verdict."""
+    early = run("check", "--scenario", race, "-o", tmp_path / "nowhere" / "t.json")
+    fails(early, "t.json: cannot be written: No such file")
+    assert early.stdout == ""
+    fails(run("check", "--scenario", race, "-o", tmp_path), f"{tmp_path}: is a directory")
+    late = run("check", "--scenario", race, "-o", "/dev/full")
+    fails(late, "/dev/full: cannot be written: No space left on device")
+    assert "holds" in late.stdout

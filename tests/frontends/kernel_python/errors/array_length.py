@@ -1,0 +1,1 @@
+x: Annotated[list[u32], 0] = static()

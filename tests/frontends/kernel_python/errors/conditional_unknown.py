@@ -1,0 +1,2 @@
+if nothing:
+    must_reach("x")

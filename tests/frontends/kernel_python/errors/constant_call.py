@@ -1,0 +1,1 @@
+X: Final[u32] = popcount(5)

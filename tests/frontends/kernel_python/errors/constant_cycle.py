@@ -1,0 +1,2 @@
+X: Final[u32] = Y
+Y: Final[u32] = X

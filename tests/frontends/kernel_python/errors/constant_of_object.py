@@ -1,0 +1,2 @@
+word: u32 = 0
+X: Final[u32] = word

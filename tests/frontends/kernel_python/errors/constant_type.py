@@ -1,0 +1,5 @@
+class s:
+    a: u32
+
+
+X: Final[s] = 5

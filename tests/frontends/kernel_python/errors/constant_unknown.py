@@ -1,0 +1,2 @@
+MAXCPU: Final[u32] = 2
+X: Final[u32] = MAXCPUS

@@ -1,0 +1,4 @@
+@atomic
+@thread_context
+def f() -> None:
+    pass

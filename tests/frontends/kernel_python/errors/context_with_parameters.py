@@ -1,0 +1,3 @@
+@thread_context
+def f(x: u32) -> None:
+    pass

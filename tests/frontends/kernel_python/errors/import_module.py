@@ -1,0 +1,1 @@
+import pmaplab.machine.x86_64

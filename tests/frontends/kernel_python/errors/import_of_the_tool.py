@@ -1,0 +1,1 @@
+from pmaplab.system import System

@@ -1,0 +1,1 @@
+from pmaplab.machine.x86_64 import *

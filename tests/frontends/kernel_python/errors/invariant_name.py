@@ -1,0 +1,3 @@
+@invariant(curpmap)
+def f(cpu: u32) -> None:
+    pass

@@ -1,0 +1,3 @@
+@invariant("curpmap")
+def f(cpu: u64) -> None:
+    pass

@@ -1,0 +1,1 @@
+x: Annotated[list[u32], 2] = [i for i in range(3)]

@@ -1,0 +1,1 @@
+x: Annotated[list[u32], 2] = static(a=1)

@@ -1,0 +1,3 @@
+@observer
+def f(cpu: u32) -> bool:
+    return True

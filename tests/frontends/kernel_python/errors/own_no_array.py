@@ -1,0 +1,2 @@
+word: u32 = 0
+PCPU: u32 = own(word)

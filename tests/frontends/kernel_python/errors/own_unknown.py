@@ -1,0 +1,1 @@
+PCPU: u32 = own(__pcpu)

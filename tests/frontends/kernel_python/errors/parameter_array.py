@@ -1,0 +1,2 @@
+def f(x: Annotated[list[u32], 2]) -> None:
+    pass

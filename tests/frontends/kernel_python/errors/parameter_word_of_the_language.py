@@ -1,0 +1,2 @@
+def f(NULL: u32) -> None:
+    pass

@@ -1,0 +1,1 @@
+x: Annotated[u8, Range(5, 4)] = 5

@@ -1,0 +1,1 @@
+x: Annotated[ptr[u32], Range(0, 1)] = NULL

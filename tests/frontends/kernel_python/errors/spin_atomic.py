@@ -1,0 +1,16 @@
+class pmap:
+    pm_cr3: u64
+    pm_pcid: u32
+    pm_next: ptr[pmap]
+    pm_flag: bool
+    pm_saves: counter
+
+
+word: u32 = 0
+kernel_pmap: pmap = static()
+
+
+@atomic
+def f(p: pmap) -> None:
+    while p.pm_pcid == 0:
+        ia32_pause()

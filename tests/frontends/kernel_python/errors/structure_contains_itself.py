@@ -1,0 +1,7 @@
+class s:
+    a: u32
+    b: t
+
+
+class t:
+    c: Annotated[list[s], 2]

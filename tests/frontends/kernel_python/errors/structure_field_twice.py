@@ -1,0 +1,3 @@
+class s:
+    a: u32
+    a: u64

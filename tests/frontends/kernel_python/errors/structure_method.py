@@ -1,0 +1,5 @@
+class s:
+    a: u32
+
+    def f(self) -> None:
+        pass

@@ -1,0 +1,7 @@
+word: u32 = 0
+
+
+def f() -> None:
+    x = word
+    global word
+    word = x

@@ -1,0 +1,18 @@
+class pmap:
+    pm_cr3: u64
+    pm_pcid: u32
+    pm_next: ptr[pmap]
+    pm_flag: bool
+    pm_saves: counter
+
+
+word: u32 = 0
+kernel_pmap: pmap = static()
+
+
+@thread_context
+def cpu_main() -> None:
+    pass
+
+
+SYSCTL_COUNTER("saves", "pm_save")

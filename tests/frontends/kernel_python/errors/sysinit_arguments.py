@@ -1,0 +1,5 @@
+def f() -> None:
+    pass
+
+
+SYSINIT("f", 1, f)

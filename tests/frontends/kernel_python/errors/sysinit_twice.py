@@ -1,0 +1,6 @@
+def f() -> None:
+    pass
+
+
+SYSINIT("f", 1, 1, f)
+SYSINIT("f", 2, 1, f)

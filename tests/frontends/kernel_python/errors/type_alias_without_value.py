@@ -1,0 +1,2 @@
+word_t: TypeAlias
+x: word_t = 0

@@ -1,0 +1,1 @@
+x: Annotated[u32, 5] = 0

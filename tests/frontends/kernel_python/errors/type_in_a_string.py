@@ -1,0 +1,1 @@
+x: "ptr[nothing]" = NULL

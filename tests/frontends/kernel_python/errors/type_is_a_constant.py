@@ -1,0 +1,2 @@
+LIMIT: Final = 5
+x: LIMIT = 0
