@@ -26,7 +26,7 @@ from pmaplab.search.bfs import Violation, search
 VISIBLE = [p.id for p in REVIEW.proposals if not p.hidden]
 
 
-def run_here(jobs: Sequence[AnyJob], what: str) -> list[Any]:
+def run_here(jobs: Sequence[AnyJob], _what: str) -> list[Any]:
     return [job.run() for job in jobs]
 
 

@@ -41,7 +41,8 @@ def kept_across_steps(program: Program, function: Function, live: Liveness) -> f
             after = live[block.label, index + 1]
             if isinstance(instruction, Step):
                 kept |= after
-            elif isinstance(instruction, Call):
-                if not program.functions[instruction.function].atomic:
-                    kept |= after - {instruction.target or ""}
+            elif (
+                isinstance(instruction, Call) and not program.functions[instruction.function].atomic
+            ):
+                kept |= after - {instruction.target or ""}
     return frozenset(kept)

@@ -63,9 +63,8 @@ class Regions:
         lines = []
         for number, exemption in enumerate(self.exemptions):
             if exemption.when:
-                lines.append(
-                    f"@atomic\ndef exempt_{number}(cpu: u32) -> bool:\n    return {exemption.when}\n"
-                )
+                head = f"@atomic\ndef exempt_{number}(cpu: u32) -> bool:\n"
+                lines.append(f"{head}    return {exemption.when}\n")
         return "\n".join(lines)
 
 

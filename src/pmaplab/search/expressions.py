@@ -121,9 +121,12 @@ class Writer:
     def fitted(self, expr: Expr, kind: Scalar) -> str:
         """``expr``, checked against the range of the cell that receives it."""
         text = self.expr(expr)
-        if isinstance(expr, Const) and isinstance(kind, Int):
-            if kind.minimum <= expr.value <= kind.maximum:
-                return text
+        if (
+            isinstance(expr, Const)
+            and isinstance(kind, Int)
+            and kind.minimum <= expr.value <= kind.maximum
+        ):
+            return text
         return self.received(text, kind)
 
     def received(self, text: str, kind: Scalar) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from operator import itemgetter
 from typing import Any, Literal, NoReturn
 
@@ -307,7 +308,7 @@ class Interpreter:
     def split(self, state: State) -> tuple[State, list[State]]:
         """The memory, with the regions, and each agent's own part."""
         bounds = [*self.layout.agents, self.layout.size]
-        parts = [state[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+        parts = [state[a:b] for a, b in pairwise(bounds)]
         return state[: bounds[0]], parts
 
     # --- properties --------------------------------------------------------

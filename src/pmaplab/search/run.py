@@ -55,7 +55,7 @@ class Runner:
                 self.step(agent, outcomes[0].choices)
                 return self.failure
         raise ModelError(
-            f"the bring-up does not come to its end: after {len(self.moves)} steps no CPU can go on",
+            f"the bring-up has no end: after {len(self.moves)} steps no CPU can go on",
             advice="scenario boot shows the interleavings of bring-up itself",
         )
 

@@ -192,7 +192,8 @@ BOOT_HELPER = Proposal(
     files=("boot_helper",),
     claims=(
         Claim(
-            "the refill of kernel_pmap's set in pmap_pinit0 is redundant: the set never lacks a CPU",
+            "the refill of kernel_pmap's set in pmap_pinit0 is redundant: the set never lacks "
+            "a CPU",
             "stated",
             Reached("kernel_pmap's set lacks a CPU", ALL, False),
         ),
