@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from golden import Golden
 from hypothesis import settings
+
+from golden import Golden
 
 # One example may compile a program or search a state space.
 settings.register_profile("local", deadline=None)

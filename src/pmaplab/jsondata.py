@@ -37,6 +37,10 @@ class Node:
             self.fail(f"{name} is expected here, not {_kind(self.value)}")
         return self.value
 
+    def has(self, key: str) -> bool:
+        """Whether an object has the member ``key``."""
+        return key in self._expect(dict, "an object")
+
     def get(self, key: str) -> Node:
         """The member ``key`` of an object, which must be there."""
         if key not in self._expect(dict, "an object"):

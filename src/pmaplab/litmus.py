@@ -11,12 +11,12 @@ from pmaplab.frontends.litmus.model import ALLOWED, FORBIDDEN, LitmusTest
 from pmaplab.ir.cut import cut
 from pmaplab.ir.layout import Layout
 from pmaplab.ir.verify import verify
+from pmaplab.machine.modes import SC, TSO
 from pmaplab.machine.tso import LARGEST_BOUND, tso
 from pmaplab.search.bfs import Limits, search
 from pmaplab.search.interpreter import State
 from pmaplab.system import System
 
-SC, TSO = "sc", "tso"
 MEMORIES = (TSO, SC)
 
 

@@ -149,8 +149,12 @@ def showing_source(system: System) -> Iterator[None]:
 def _bounds(node: Node) -> Bounds:
     values: dict[str, int | None] = {}
     for item in fields(Bounds):
-        # Only pcids may be null: as many as the processor has.
-        value = node.optional(item.name) if item.name == "pcids" else node.get(item.name)
+        # Not in older files, which were all without.
+        if item.name in ("pages", "store_buffer") and not node.has(item.name):
+            continue
+        # None: as many PCIDs as the processor has; no store buffers.
+        open_ended = item.name in ("pcids", "store_buffer")
+        value = node.optional(item.name) if open_ended else node.get(item.name)
         values[item.name] = None if value is None else value.number()
     return Bounds(**values)  # type: ignore[arg-type]
 

@@ -24,6 +24,8 @@ from pmaplab.ir.cut import cut
 from pmaplab.ir.nodes import Program
 from pmaplab.ir.verify import verify
 from pmaplab.machine.modes import Mode
+from pmaplab.machine.tso import LARGEST_BOUND, before_buffers, tso
+from pmaplab.memory import outside
 from pmaplab.properties.regions import DEFAULT_FILE, Exemption, Regions, mark_regions, read_regions
 
 PROPERTY_MODULES = (
@@ -46,7 +48,9 @@ class Bounds:
     ``pcids`` bounds the PCIDs that a CPU can hand out besides the kernel's
     (1 to 2046; None for as many as the processor has).  ``operations`` is per
     CPU.  ``pages`` is the number of user pages in an address space, and of
-    kernel pages; with 0 there are no page tables and no TLB.
+    kernel pages; with 0 there are no page tables and no TLB.  ``store_buffer``
+    is the number of entries (1 to 255) of each CPU's store buffer under the
+    memory model tso; None stands for sc.
     """
 
     cpus: int = 2
@@ -56,6 +60,7 @@ class Bounds:
     pcids: int | None = 2
     operations: int = 2
     pages: int = 0
+    store_buffer: int | None = None
 
     def check(self) -> None:
         """Raises UsageError for bounds that make no machine."""
@@ -75,9 +80,12 @@ class Bounds:
             ("--operations", self.operations, 1, 10**6),
             ("--pages", self.pages, 0, 64),
             ("--pcids", 1 if self.pcids is None else self.pcids, 1, PMAP_PCID_OVERMAX_KERN - 2),
+            ("--store-buffer", 1 if self.store_buffer is None else self.store_buffer, 1, LARGEST_BOUND),
         ):
             if not least <= value <= most:
                 raise UsageError(f"{name} must be from {least} to {most}, not {value}")
+        if self.pages and self.store_buffer is not None:
+            raise UsageError("page tables are modelled under the memory model sc only")
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,8 @@ class System:
     """A system, lowered, verified, its steps placed.
 
     ``bring_up`` is the program that runs on one schedule before the search of
-    ``program`` begins, if the scenario has one.  Both have the same memory.
+    ``program`` begins, if the scenario has one.  Both have the same memory; it
+    never has store buffers.
     """
 
     program: Program
@@ -170,10 +179,13 @@ def build_system(
             raise
         raise file.located(error) from None
     sysctls = [s.function for s in lowered.sysctls.values() if s.function is not None]
-    program = _placed(marked, sysctls)
-    bring_up = None
-    if lowered.bring_up:
-        bring_up = _placed(replace(marked, agents=lowered.bring_up, must_reach=()), sysctls)
+    main, before = marked, replace(marked, agents=lowered.bring_up, must_reach=())
+    if bounds.store_buffer is not None:
+        main = tso(marked, bound=bounds.store_buffer, outside=outside(marked))
+        verify(main)
+        before = before_buffers(before, main)
+    program = _placed(main, sysctls)
+    bring_up = _placed(before, sysctls) if lowered.bring_up else None
     return System(
         program,
         bring_up,

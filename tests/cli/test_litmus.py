@@ -12,7 +12,8 @@ import pytest
 from cli.command import fails, run
 from golden import Golden
 from pmaplab.frontends.litmus.files import read_tests
-from pmaplab.litmus import MEMORIES, SC, run_litmus
+from pmaplab.litmus import MEMORIES, run_litmus
+from pmaplab.machine.modes import SC
 from pmaplab.report.litmus import litmus_text
 
 TESTS = Path(__file__).parents[1] / "litmus"

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from ir.strategies import programs
 
+from ir.strategies import programs
 from pmaplab.errors import ModelError
 from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.cut import cut
 from pmaplab.ir.nodes import Agent, Assert, Cast, Choose, Const, Function, Print, Program
+from pmaplab.ir.parser import parse_program
 from pmaplab.ir.types import Int, Pointer
 from pmaplab.ir.verify import verify
 from pmaplab.search import interpreter as interpreter_module
@@ -80,17 +81,19 @@ def placed(program: Program) -> Program:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found; None stands for a search that was given up."""
+    """What a search found; None stands for a search that was given up.
+
+    ``finals`` are the memories when both CPUs are done.
+    """
 
     memories: frozenset[State]
+    finals: frozenset[State]
     states: int
     failures: frozenset[tuple[str, str]]
     stuck: bool
 
 
-def explore(
-    program: Program, *, reset_dead_locals: bool = True, most: int = 3000
-) -> Found | None:
+def explore(program: Program, *, reset_dead_locals: bool = True, most: int = 3000) -> Found | None:
     """Every state of a program whose steps are placed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(translate, "LONGEST_ATOMIC", 100)
@@ -124,5 +127,144 @@ def _explore(interpreter: Interpreter, most: int) -> Found | None:
             return None
     end = interpreter.layout.agents[0]
     return Found(
-        frozenset(state[:end] for state in seen), len(seen), frozenset(failures), stuck
+        frozenset(state[:end] for state in seen),
+        frozenset(state[:end] for state in seen if all(interpreter.done(state, a) for a in agents)),
+        len(seen),
+        frozenset(failures),
+        stuck,
     )
+
+
+# --- programs that do something ----------------------------------------------
+
+_HEAD = """
+cpus 2
+region inside
+struct pcpu {
+  own: u32
+  seen: u32
+}
+agent cpu0 cpu 0 context thread entry @main
+agent cpu1 cpu 1 context thread entry @main
+invariant "small" @small exempt inside
+global @a: u32
+global @b: u32
+global @never: u32 {
+  "" = 3:u32
+}
+global @mine: [2 x u32]
+global @pcpu: [2 x pcpu]
+atomic function @small(%cpu: u32) {
+  var %x: u32
+e:
+  %x = load field(index(@pcpu:*[2 x pcpu], %cpu), seen):*u32
+  assert lt(%x, 3:u32), KASSERT, "seen %d", %x
+  return
+}
+"""
+_MINE = "index(@mine:*[2 x u32], cpu)"
+_OWN = "field(index(@pcpu:*[2 x pcpu], cpu), own):*u32"
+_SEEN = "field(index(@pcpu:*[2 x pcpu], cpu), seen):*u32"
+_WORDS = ("@a:*u32", "@a:*u32", "@b:*u32", _MINE, _OWN, _SEEN)
+_READ = (*_WORDS, "@never:*u32", "index(@mine:*[2 x u32], 0:u32)")
+
+
+@dataclass
+class _Writer:
+    """Draws the body of one function."""
+
+    draw: st.DrawFn
+    callees: tuple[str, ...]
+    atomic: bool
+    lines: list[str]
+    blocks: int = 0
+
+    def pick(self, *values: str) -> str:
+        return self.draw(st.sampled_from(values))
+
+    def local(self) -> str:
+        return self.pick("%x", "%y", "%z")
+
+    def value(self) -> str:
+        simple = self.pick(*(f"{n}:u32" for n in range(4)), "%x", "%y", "%z", "cpu")
+        return f"and(add({self.local()}, {simple}), 3:u32)" if self.draw(st.booleans()) else simple
+
+    def condition(self) -> str:
+        return f"{self.pick('eq', 'ne', 'lt')}({self.local()}, {self.draw(st.integers(0, 3))}:u32)"
+
+    def block(self) -> str:
+        self.blocks += 1
+        return f"k{self.blocks}"
+
+    def body(self, least: int, most: int, depth: int) -> None:
+        for _ in range(self.draw(st.integers(least, most))):
+            self.statement(depth)
+
+    def statement(self, depth: int) -> None:
+        emit = self.lines.append
+        ways = ["load", "load", "store", "store", "rmw", "swap", "assign", "assert", "assume"]
+        ways += ["if", "if", "loop"] if depth else []
+        ways += ["call", "call"] if self.callees else []
+        ways += [] if self.atomic else ["region"]
+        match self.pick(*ways):
+            case "load":
+                emit(f"{self.local()} = load {self.pick(*_READ)}")
+            case "store":
+                emit(f"store {self.pick(*_WORDS)}, {self.value()}")
+            case "rmw":
+                op = self.pick("and", "or", "xor")
+                emit(f"rmw {op} {self.pick(*_WORDS)}, {self.draw(st.integers(0, 3))}:u32")
+            case "swap":
+                emit(f"{self.local()} = cmpxchg {self.pick(*_WORDS)}, {self.value()}, 1:u32")
+            case "assign":
+                emit(f"{self.local()} = {self.value()}")
+            case "assert" if self.draw(st.booleans()):
+                emit(f'assert {self.condition()}, MPASS, "{len(self.lines)}"')
+            case "assume" if self.draw(st.integers(0, 3)) == 0:
+                emit(f"assume {self.condition()}")
+            case "call":
+                emit(f"{self.local()} = call @{self.pick(*self.callees)}({self.value()})")
+            case "region":
+                emit("enter inside")
+                self.body(1, 2, 0)
+                emit("leave inside")
+            case "if":
+                then, other, end = self.block(), self.block(), self.block()
+                emit(f"branch {self.condition()}, {then}, {other}\n{then}:")
+                self.body(1, 2, depth - 1)
+                emit(f"jump {end}\n{other}:")
+                self.body(1, 2, depth - 1)
+                emit(f"jump {end}\n{end}:")
+            case "loop":
+                head, inside, end = self.block(), self.block(), self.block()
+                emit(f"%n = 0:u32\njump {head}\n{head}:")
+                emit(f"branch lt(%n, 2:u32), {inside}, {end}\n{inside}:")
+                self.body(1, 2, 0)
+                emit(f"%n = add(%n, 1:u32)\njump {head}\n{end}:")
+
+
+def _body(draw: st.DrawFn, name: str, callees: tuple[str, ...], kind: str, most: int) -> str:
+    writer = _Writer(draw, callees, kind == "atomic", [])
+    writer.body(most - 1, most, 1)
+    head = "" if name == "main" else "(%p: u32) -> u32"
+    first = "0:u32" if name == "main" else "%p"
+    start = f"%x = {first}\n%y = 0:u32\n%z = cpu\n%n = 0:u32"
+    lines = "\n".join(writer.lines)
+    last = "return" if name == "main" else f"return {writer.local()}"
+    atomic = "atomic " if kind == "atomic" else ""
+    variables = "\n".join(f"var %{local}: u32" for local in "xyzn")
+    return (
+        f"{atomic}function @{name}{head or '()'} {{\n{variables}\n"
+        f"e:\n{start}\n{lines}\n{last}\n}}\n"
+    )
+
+
+@st.composite
+def concurrent_programs(draw: st.DrawFn) -> Program:
+    """Two CPUs that share a few words, over functions and loops that end."""
+    text = _HEAD + _body(draw, "locked", (), "atomic", 2)
+    text += _body(draw, "inner", ("locked",), "plain", 2)
+    text += _body(draw, "outer", ("inner", "locked"), "plain", 2)
+    program = parse_program(text + _body(draw, "main", ("outer", "inner", "locked"), "plain", 5))
+    verify(program)
+    return program

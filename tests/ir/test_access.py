@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import assume, given, settings
-from ir.runnable import explore, placed, quick, runnable_programs
 
+from ir.runnable import concurrent_programs, explore, placed, quick
 from pmaplab.ir.access import Sharing, key_of
 from pmaplab.ir.nodes import Call, Function, Instruction, Program
 from pmaplab.ir.parser import parse_program
@@ -103,9 +103,7 @@ def test_visible(line: str, visible: bool) -> None:
 
 
 def test_an_address_that_is_stored_makes_its_cell_shared() -> None:
-    line = (
-        "store field(@holder:*holder, place):**u32, @escaped:*u32\n  %x = load @escaped:*u32"
-    )
+    line = "store field(@holder:*holder, place):**u32, @escaped:*u32\n  %x = load @escaped:*u32"
     program = parse_program(HEAD + MAIN.replace("{line}", line))
     main = program.functions["main"]
     assert Sharing(program).visible(main, main.blocks[0].instructions[-1])
@@ -138,15 +136,15 @@ def test_keys() -> None:
 # --- nothing is lost ---------------------------------------------------------
 
 
-def _everything(self: Sharing, function: Function, item: Instruction) -> bool:
+def _everything(self: Sharing, _: Function, item: Instruction) -> bool:
     """Every access to memory and every atomic function is a step of its own."""
     if isinstance(item, Call):
         return self.program.functions[item.function].atomic
     return address_of(item) is not None
 
 
-@settings(quick, max_examples=50)
-@given(runnable_programs())
+@settings(quick, max_examples=150)
+@given(concurrent_programs())
 def test_random_programs_do_the_same_with_every_access_visible(program: Program) -> None:
     few = explore(placed(program))
     with pytest.MonkeyPatch.context() as patch:
@@ -157,6 +155,7 @@ def test_random_programs_do_the_same_with_every_access_visible(program: Program)
     assert few is not None and many is not None
     assert few.failures == many.failures
     assert few.stuck == many.stuck
+    assert few.finals == many.finals
     assert few.states <= many.states
 
 

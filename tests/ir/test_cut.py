@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
-from ir.runnable import placed, quick, runnable_programs
 
+from ir.runnable import concurrent_programs, placed, quick, runnable_programs
 from pmaplab.ir.access import Sharing
 from pmaplab.ir.cut import cut
 from pmaplab.ir.nodes import (
@@ -89,8 +89,8 @@ def test_the_reference_kernel(scenario: str, mode: Mode) -> None:
         assert mistakes(system.bring_up) == []
 
 
-@settings(quick, max_examples=60)
-@given(runnable_programs())
+@settings(quick, max_examples=40)
+@given(runnable_programs() | concurrent_programs())
 def test_random_programs(program: Program) -> None:
     assert mistakes(placed(program)) == []
 
@@ -206,7 +206,8 @@ def test_a_loop_ends_its_step_on_every_turn() -> None:
 
 
 def test_what_a_caller_did_counts_in_the_callee() -> None:
-    text = f"{HEAD}function @main() {{\nb:\n  store @other:*u32, 1:u32\n  call @callee()\n  return\n}}\n"
+    lines = "store @other:*u32, 1:u32\n  call @callee()\n  return"
+    text = f"{HEAD}function @main() {{\nb:\n  {lines}\n}}\n"
     callee = cut(parse_program(text)).functions["callee"]
     assert [_kind(item) for item in callee.blocks[0].instructions] == ["|", "Store"]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
-from ir.runnable import placed, quick, runnable_programs
 
+from ir.runnable import concurrent_programs, placed, quick, runnable_programs
 from pmaplab.errors import IRError
 from pmaplab.ir.layout import Layout
 from pmaplab.ir.nodes import Call, Program
@@ -42,7 +44,7 @@ def check(program: Program) -> None:
     bounds = [*layout.agents, layout.size]
     if layout.agents:
         assert layout.agents[0] == layout.regions + program.cpus
-    room = min((b - a for a, b in zip(bounds, bounds[1:], strict=False)), default=0)
+    room = min((b - a for a, b in pairwise(bounds)), default=0)
     for entry in {agent.entry for agent in program.agents}:
         for chain in chains(program, entry):
             used: list[int] = [0]  # the program counter
@@ -60,8 +62,8 @@ def test_the_reference_kernel(scenario: str, mode: Mode) -> None:
     check(build_system(scenario, (), mode, Bounds()).program)
 
 
-@settings(quick, max_examples=60)
-@given(runnable_programs())
+@settings(quick, max_examples=40)
+@given(runnable_programs() | concurrent_programs())
 def test_random_programs(program: Program) -> None:
     check(placed(program))
 
@@ -117,5 +119,9 @@ def test_initial_values() -> None:
     layout = Layout(parse_program(TEXT))
     state = layout.initial()
     assert len(state) == layout.size
-    wanted = {1: 7, layout.address("outer", ".list[1].b[0]"): 5, layout.address("outer", ".link"): 2}
+    wanted = {
+        1: 7,
+        layout.address("outer", ".list[1].b[0]"): 5,
+        layout.address("outer", ".link"): 2,
+    }
     assert {index: value for index, value in enumerate(state) if value} == wanted

@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 from hypothesis import assume, given, settings
-from ir.runnable import explore, placed, quick, runnable_programs
 
+from ir.runnable import concurrent_programs, explore, placed, quick, runnable_programs
 from pmaplab.ir.layout import Layout
 from pmaplab.ir.liveness import live_before
 from pmaplab.ir.nodes import Call, Function, Program, Step
@@ -42,7 +42,7 @@ def needed(function: Function, label: str, index: int, name: str) -> bool:
 
 
 @settings(quick, max_examples=40)
-@given(runnable_programs())
+@given(runnable_programs() | concurrent_programs())
 def test_live_locals_are_those_that_some_path_reads(program: Program) -> None:
     for function in program.functions.values():
         live = live_before(function)
@@ -76,8 +76,8 @@ def test_the_kernel_keeps_what_it_needs(mode: Mode) -> None:
     check_frames(build_system("boot", (), mode, Bounds()).program)
 
 
-@settings(quick, max_examples=60)
-@given(runnable_programs())
+@settings(quick, max_examples=150)
+@given(concurrent_programs())
 def test_resetting_dead_locals_changes_nothing(program: Program) -> None:
     program = placed(program)
     check_frames(program)

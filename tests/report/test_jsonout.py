@@ -71,6 +71,7 @@ def test_a_violated_check() -> None:
         "kernel_processes",
         "pcids",
         "operations",
+        "pages",
     }
     assert all(set(entry) == {"function", "reason"} for entry in result["exemptions"])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pmaplab.ir.cut import cut
+from pmaplab.ir.nodes import Program
 from pmaplab.ir.parser import parse_program
 from pmaplab.ir.verify import verify
 from pmaplab.search.interpreter import Interpreter, Outcome, State
@@ -22,17 +23,14 @@ agent cpu1 cpu 1 context thread entry @second
 
 def system(text: str, bring_up: str | None = None) -> System:
     """The system of an IR program in text, its steps placed."""
-    programs = []
-    for part in (text, bring_up):
-        if part is None:
-            programs.append(None)
-            continue
-        program = parse_program(part)
-        verify(program)
-        programs.append(cut(program))
-    program, first = programs
-    assert program is not None
-    return System(program, first, {}, {}, {}, frozenset())
+    first = None if bring_up is None else _placed(bring_up)
+    return System(_placed(text), first, {}, {}, {}, frozenset())
+
+
+def _placed(text: str) -> Program:
+    program = parse_program(text)
+    verify(program)
+    return cut(program)
 
 
 def function(name: str, *lines: str, head: str = "()", more: str = "") -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from search.small import HEAD, function, system
 
 from pmaplab.errors import ModelError
 from pmaplab.search.bfs import ASSERTIONS, PROGRESS, Limits, Result, search
 from pmaplab.search.run import Runner
 from pmaplab.system import System
+from search.small import HEAD, function, system
 
 X = "var %x: u32"
 
@@ -220,7 +220,9 @@ def test_a_wait_beside_a_cycle_is_no_mistake_while_it_can_end() -> None:
     lines = ["%x = load @other:*u32", "assume eq(%x, 1:u32)", "store @word:*u32, 2:u32", "return"]
     result = search(system(text + function("second", *lines, more=X)))
     assert result.verdict() == "holds"
-    assert numbers(result) == (6, 7, 3)
+    # The first step only leads to the loop.  Then @other is 0 or 1, and CPU 1
+    # waits, has seen a 1, or is done.
+    assert numbers(result) == (1 + 2 * 3, 1 + 1 + 2 + 2 * 2 + 2, 5)
 
 
 def test_a_deadlock_that_only_some_runs_reach() -> None:
@@ -306,8 +308,8 @@ def test_the_search_goes_on_where_the_bring_up_ends() -> None:
     assert len(result.bring_up) == 3
     assert result.verdict() == "holds"
     assert [memory[1:3] for memory in result.finals] == [(1, 1)]
-    # CPU 0 in two steps, CPU 1 in one.
-    assert numbers(result) == (6, 7, 3)
+    # Nobody writes @word any more: CPU 0 reads it and stores in one step.
+    assert numbers(result) == (4, 4, 2)
 
 
 def test_a_violation_in_the_bring_up() -> None:
@@ -330,7 +332,7 @@ def test_an_assertion_that_fails_in_the_bring_up() -> None:
 
 
 def test_a_bring_up_that_does_not_end() -> None:
-    with pytest.raises(ModelError, match="does not come to its end: after 1 steps"):
+    with pytest.raises(ModelError, match=r"the bring-up .* after 1 steps"):
         search(with_bring_up(waiting(1)))
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from search.small import HEAD, after, function, interpreter, outcomes
 
 from pmaplab.errors import ModelError
 from pmaplab.ir.nodes import Assert, Print, Store
 from pmaplab.search import interpreter as module
 from pmaplab.search.interpreter import Interpreter, State
+from search.small import HEAD, after, function, interpreter, outcomes
 
 DECLARATIONS = """
 cpus 3
@@ -100,8 +100,8 @@ def finished(made: Interpreter) -> State:
           "store @small:*u32{0..4}, %r"], "small", 3),
         (["%p = load field(@node:*node, next):**node",
           "store field(field(%p, pair):*pair, b):*u8, 9:u8"], "node#.pair.b", 9),
-        (["%q = index(field(@node:*node, list):*[3 x pair], 2:u8)", "store field(%q, a):*u32, 4:u32"],
-         "node#.list[2].a", 4),
+        (["%q = index(field(@node:*node, list):*[3 x pair], 2:u8)",
+          "store field(%q, a):*u32, 4:u32"], "node#.list[2].a", 4),
         (["store @result:*i64, cast(cpu):i64"], "result", 2),
         (["%h = rmw add @byte:*u8, 10:u8", "store @result:*i64, cast(%h):i64"], "result", 250),
         (["rmw add @byte:*u8, 10:u8"], "byte", 4),

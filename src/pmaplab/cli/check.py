@@ -12,11 +12,13 @@ from rich.text import Text
 from pmaplab.cli.options import (
     SUMMARY_OF_STATUS,
     add_format,
+    add_memory,
     add_mode,
     add_proposal,
     add_sizes,
     modes,
     seconds,
+    store_buffer,
     whole,
 )
 from pmaplab.cli.output import OutputFile, show
@@ -68,6 +70,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help=f"{', '.join(scenario_names())}, or a file of your own (default: boot)",
     )
     add_mode(parser, "all", several=True)
+    add_memory(parser)
     add_sizes(parser, _DEFAULTS.cpus, "as many as --cpus")
     for name, what in (
         ("processes", "user processes"),
@@ -111,6 +114,7 @@ def run(options: argparse.Namespace) -> int:
         kernel_processes=options.kernel_processes,
         pcids=options.pcids,
         operations=options.operations,
+        store_buffer=store_buffer(options),
     )
     bounds.check()
     spec = RunSpec(

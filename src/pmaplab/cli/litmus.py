@@ -12,7 +12,8 @@ from pmaplab.cli.progress import ProgressBar
 from pmaplab.errors import UsageError
 from pmaplab.frontends.litmus.files import read_tests
 from pmaplab.frontends.litmus.model import LitmusTest
-from pmaplab.litmus import MEMORIES, TSO, Outcome, run_litmus
+from pmaplab.litmus import MEMORIES, Outcome, run_litmus
+from pmaplab.machine.modes import TSO
 from pmaplab.report.jsonout import dumps
 from pmaplab.report.litmus import litmus_json, litmus_text
 from pmaplab.search.bfs import Limits

@@ -6,7 +6,9 @@ import argparse
 import math
 from collections.abc import Callable
 
-from pmaplab.machine.modes import MODES, Mode, find_mode
+from pmaplab.errors import UsageError
+from pmaplab.machine.modes import MODES, SC, TSO, Mode, find_mode
+from pmaplab.memory import DEFAULT_STORE_BUFFER
 
 SUMMARY_OF_STATUS = (
     "Exit status: 0 all hold, 1 some violated, 2 bad usage or input, "
@@ -83,3 +85,29 @@ def add_sizes(parser: argparse.ArgumentParser, cpus: int, maxcpu: str) -> None:
         metavar="N",
         help=f"MAXCPU, the size of a set of CPUs (default: {maxcpu})",
     )
+
+
+def add_memory(parser: argparse.ArgumentParser) -> None:
+    """``--memory sc|tso`` and ``--store-buffer``."""
+    parser.add_argument(
+        "--memory", choices=(SC, TSO), default=SC, help=f"the memory model (default: {SC})"
+    )
+    # 0 is left to the bounds, which name the largest as well.
+    parser.add_argument(
+        "--store-buffer",
+        type=whole(),
+        metavar="N",
+        help=f"entries of each CPU's store buffer under {TSO} (default: {DEFAULT_STORE_BUFFER})",
+    )
+
+
+def store_buffer(options: argparse.Namespace) -> int | None:
+    """The bound that they ask for, None under sc; raises UsageError."""
+    bound: int | None = options.store_buffer
+    if options.memory == SC:
+        if bound is not None:
+            raise UsageError(
+                f"there are no store buffers under --memory {SC}", advice=f"add --memory {TSO}"
+            )
+        return None
+    return DEFAULT_STORE_BUFFER if bound is None else bound

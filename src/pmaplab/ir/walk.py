@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
+from typing import Any, TypeVar, get_args
 
 from pmaplab.ir.nodes import (
     Assert,
@@ -32,6 +34,26 @@ from pmaplab.ir.nodes import (
     Terminator,
     Unary,
 )
+
+
+_EXPRESSIONS = get_args(Expr)
+_Item = TypeVar("_Item", Instruction, Terminator, Expr)
+
+
+def with_expressions(item: _Item, new: Callable[[Expr], Expr]) -> _Item:
+    """``item`` with ``new`` applied to every expression below it, inner ones
+    first."""
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(changed, value))
+        return new(with_expressions(value, new)) if isinstance(value, _EXPRESSIONS) else value
+
+    values = {each.name: getattr(item, each.name) for each in fields(item)}
+    different = {
+        name: after for name, value in values.items() if (after := changed(value)) is not value
+    }
+    return replace(item, **different) if different else item
 
 
 def subexpressions(expr: Expr) -> Iterator[Expr]:

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from pmaplab.errors import UsageError
 
+# The memory models: sequential consistency, and x86-TSO (store buffers).
+SC = "sc"
+TSO = "tso"
+
 
 @dataclass(frozen=True, slots=True)
 class Mode:

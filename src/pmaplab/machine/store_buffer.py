@@ -23,12 +23,14 @@ from pmaplab.ir.nodes import (
     Cast,
     CmpXchg,
     Const,
+    Enter,
     Expr,
     FieldAddress,
     Function,
     GlobalAddress,
     GlobalDecl,
     IndexAddress,
+    InRegion,
     Instruction,
     Jump,
     Load,
@@ -49,6 +51,7 @@ ENTRY = "store_buffer_entry"
 AGENT = "store_buffer_agent"
 WAIT_EMPTY = "store_buffer_wait_empty"
 TO_MEMORY = "store_buffer_to_memory"
+BEFORE_MARKS = "before_marks"
 LOC = Location("store buffer", 1)
 
 # The address of an entry, whatever the type of the cell there.
@@ -78,11 +81,14 @@ class StoreBuffers:
 
     ``kinds`` are the types of the cells that are stored to (of
     :func:`cell_kind`); an entry remembers which, for its way to memory.
+    ``marks`` are the regions of which it matters when all that was stored
+    before them has reached memory.
     """
 
     cpus: int
     bound: int
     kinds: tuple[Scalar, ...]
+    marks: tuple[str, ...] = ()
 
     # --- cells -------------------------------------------------------------
 
@@ -98,8 +104,18 @@ class StoreBuffers:
     def structs(self) -> dict[str, StructDecl]:
         """Unused entries are all zero, so that states do not differ in them."""
         entry = (("address", ADDRESS), ("value", U64), ("kind", self._kind))
-        buffer = (("count", self._count), ("entries", Array(Struct(ENTRY), self.bound)))
+        buffer: tuple[tuple[str, Type], ...] = (
+            ("count", self._count),
+            ("entries", Array(Struct(ENTRY), self.bound)),
+        )
+        if self.marks:
+            # Ghost: the entries that are still in front of each mark.
+            buffer += ((BEFORE_MARKS, self._before),)
         return {ENTRY: StructDecl(ENTRY, entry, LOC), BUFFER: StructDecl(BUFFER, buffer, LOC)}
+
+    @property
+    def _before(self) -> Array:
+        return Array(self._count, len(self.marks))
 
     @property
     def globals(self) -> dict[str, GlobalDecl]:
@@ -151,9 +167,7 @@ class StoreBuffers:
             Store(self._entry(count, "address"), Cast(address, ADDRESS), LOC),
             Store(self._entry(count, "value"), Cast(value, U64), LOC),
             Store(self._entry(count, "kind"), Const(self.kinds.index(kind), U8), LOC),
-            Store(
-                self._own("count", self._count), Binary("add", count, Const(1, U8), U8), LOC
-            ),
+            Store(self._own("count", self._count), Binary("add", count, Const(1, U8), U8), LOC),
         ]
         variables = {"address": address.type, "value": kind, "count": U8}
         return _atomic(store_name(kind), ("address", "value"), variables, None, code, None)
@@ -185,10 +199,29 @@ class StoreBuffers:
         name = locked_name("cmpxchg", kind)
         return _atomic(name, names, variables, kind, code, Local("old", kind))
 
+    def mark(self, number: int) -> Function:
+        """The CPU is about to pass the mark of that number."""
+        region, count = self.marks[number], Local("count", U8)
+        empty = Binary("eq", count, Const(0, U8), BOOL)
+        note = (self._load_count(), Store(self._before_mark(number), count, LOC))
+        blocks = (
+            # It stays passed, however often the CPU comes by.
+            Block("entry", (), Branch(InRegion(ThisCpu(), region), "done", "first", LOC)),
+            Block("first", note, Branch(empty, "now", "done", LOC)),
+            Block("now", (Enter(in_memory(region), LOC),), Jump("done", LOC)),
+            Block("done", (), Return(None, LOC)),
+        )
+        return Function(f"store_buffer_mark{number}", (), {"count": U8}, None, blocks, True, LOC)
+
+    def _before_mark(self, number: int) -> IndexAddress:
+        base = self._own(BEFORE_MARKS, self._before)
+        return IndexAddress(base, Const(number, U8), len(self.marks), Pointer(self._count))
+
     # --- what the buffer does ----------------------------------------------
 
-    def to_memory(self) -> Function:
-        """The oldest store reaches memory; the others move up."""
+    def to_memory(self, settle: str | None) -> Function:
+        """The oldest store reaches memory; the others move up, and the function
+        ``settle`` sees to what follows."""
         count, address = Local("count", U8), Local("address", ADDRESS)
         value, kind = Local("value", U64), Local("kind", U8)
         take: list[Instruction] = [
@@ -212,8 +245,35 @@ class StoreBuffers:
                 blocks.append(Block(f"is{number}", (), choice))
             write = Store(Cast(address, Pointer(cell)), Cast(value, cell), LOC)
             blocks.append(Block(f"store{number}", (write,), Jump("advance", LOC)))
-        blocks.append(Block("advance", tuple(self._advance(variables)), Return(None, LOC)))
+        advance = self._advance(variables)
+        if settle is not None:
+            advance.append(Call(None, settle, (), LOC))
+        after = "mark0" if self.marks else "done"
+        blocks.append(Block("advance", tuple(advance), Jump(after, LOC)))
+        for number, region in enumerate(self.marks):
+            blocks += self._nearer_to_mark(number, region, variables)
+        blocks.append(Block("done", (), Return(None, LOC)))
         return Function(TO_MEMORY, (), variables, None, tuple(blocks), True, LOC)
+
+    def _nearer_to_mark(
+        self, number: int, region: str, variables: dict[str, Scalar]
+    ) -> list[Block]:
+        """One entry less is in front of the mark, if any was."""
+        before, one = Local(f"before{number}", U8), Const(1, U8)
+        variables[before.name] = U8
+        following = f"mark{number + 1}" if number + 1 < len(self.marks) else "done"
+        less = Select(
+            Binary("ne", before, Const(0, U8), BOOL), Binary("sub", before, one, U8), before, U8
+        )
+        count = (
+            Load(before.name, self._before_mark(number), LOC),
+            Store(self._before_mark(number), less, LOC),
+        )
+        last = Branch(Binary("eq", before, one, BOOL), f"passed{number}", following, LOC)
+        return [
+            Block(f"mark{number}", count, last),
+            Block(f"passed{number}", (Enter(in_memory(region), LOC),), Jump(following, LOC)),
+        ]
 
     def _advance(self, variables: dict[str, Scalar]) -> list[Instruction]:
         code: list[Instruction] = []
@@ -246,6 +306,11 @@ def _atomic(
 ) -> Function:
     blocks = (Block("entry", tuple(code), Return(value, LOC)),)
     return Function(name, parameters, variables, result, blocks, True, LOC)
+
+
+def in_memory(mark: str) -> str:
+    """The region of the CPUs whose stores before ``mark`` are in memory."""
+    return f"{mark} in memory"
 
 
 def load_name(kind: Scalar) -> str:

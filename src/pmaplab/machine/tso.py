@@ -18,14 +18,24 @@ makes of a program:
   section under a lock are marked by a ``Fence``, which means nothing under
   ``sc``.  Any other atomic function loads and stores like plain code, all at
   once; it makes at most one store, and one that does not depend on what it
-  loads, so that nobody forgets the mark.
+  loads, so that nobody forgets the mark.  One that makes several stores and
+  no load, which is atomic under ``sc`` to save states, is *taken apart*: its
+  stores go into the buffer one by one.
 * **Outside of the buffers** stay the cells that are no memory or of which no
   other CPU could tell the difference: those that no agent writes, those that
   are only reached through the running CPU's own element of a per-CPU array,
   and those that the caller names: machine registers, and what belongs to the
   running thread alone and moves on with it.
+* A **direct** function reads memory itself, past the buffer and without waiting
+  for it: a page walk.  The function ``settle`` runs after each store that
+  reaches memory, in the same step: what the hardware derives from memory.
 * A **property** looks at the machine as the CPU that it asks about sees it:
   through that CPU's buffer.
+* A **mark**, a region that is entered for good, says of a CPU that its earlier
+  stores are made.  Of the own CPU it holds at once, since properties see what
+  waits in the own buffer; of another one only when all that was stored before
+  has reached memory.  It waits for nothing that is stored after it, so what
+  fails from then on is not hidden.
 
 A search of the result covers x86-TSO exactly when no buffer ever fills, and a
 part of it otherwise: the bound belongs into the verdict.
@@ -35,60 +45,70 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from itertools import chain
 
-from pmaplab.errors import IRError, Location, UsageError
+from pmaplab.errors import IRError, UsageError
 from pmaplab.ir.access import Key, Sharing, key_of
 from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.nodes import (
     STORE_BUFFER,
     Agent,
-    Assert,
-    Assign,
     Assume,
-    Binary,
     Branch,
     Call,
-    Cast,
     CmpXchg,
-    Const,
     Expr,
     Fence,
-    FieldAddress,
     Function,
-    GlobalAddress,
-    IndexAddress,
     Instruction,
     Load,
-    Local,
     Program,
     Rmw,
     Store,
 )
-from pmaplab.ir.types import BOOL, Int, Pointer, Scalar, same_kind
-from pmaplab.machine.store_buffer import (
-    AGENT,
-    StoreBuffers,
-    cell_kind,
-    tag,
-)
+from pmaplab.machine.buffered import Rewriter, cell_of
+from pmaplab.machine.marks import Marks, marks_of_others
+from pmaplab.machine.plain import plain_functions, store_count, taken_apart
+from pmaplab.machine.store_buffer import AGENT, StoreBuffers, cell_kind, in_memory, tag
 
 LARGEST_BOUND = 255
 
 
-def tso(program: Program, *, bound: int, outside: Iterable[str] = ()) -> Program:
+def tso(
+    program: Program,
+    *,
+    bound: int,
+    outside: Iterable[str] = (),
+    direct: Iterable[str] = (),
+    settle: str | None = None,
+) -> Program:
     """``program`` with a store buffer of ``bound`` entries (1 to 255) a CPU.
 
     ``outside`` names cells that stay outside of the buffers: a structure
     (``cpu_registers``), a field (``thread.td_critnest``) or a global
-    (``@name``).  The program is verified and its steps are not placed yet; a
-    program in which no store can be seen late is returned as it is.  Raises
-    UsageError for another bound, and IRError for a name that does not exist or
-    that the pass needs itself.
+    (``@name``).  ``direct`` and ``settle`` name atomic functions; the latter
+    takes no parameters and waits for nothing.  The program is verified and its
+    steps are not placed yet; a program in which no store can be seen late is
+    returned as it is.  Raises UsageError for another bound, and IRError for a
+    name that does not exist or that the pass needs itself.
     """
     if not 1 <= bound <= LARGEST_BOUND:
         raise UsageError(f"--store-buffer must be from 1 to {LARGEST_BOUND}, not {bound}")
-    return _Pass(program, bound, _keys(program, outside)).run()
+    return _Pass(program, bound, _keys(program, outside), frozenset(direct), settle).run()
+
+
+def before_buffers(program: Program, main: Program) -> Program:
+    """``program``, which runs without buffers, on the memory of ``main``, which
+    is what :func:`tso` made of a program with other agents."""
+    marks = Marks(marks_of_others(program))
+    return replace(
+        program,
+        structs=main.structs,
+        globals=main.globals,
+        regions=main.regions,
+        functions={name: marks.at_once(f) for name, f in program.functions.items()}
+        if main.regions != program.regions
+        else program.functions,
+    )
 
 
 def _keys(program: Program, names: Iterable[str]) -> frozenset[Key]:
@@ -107,28 +127,47 @@ def _keys(program: Program, names: Iterable[str]) -> frozenset[Key]:
 
 
 class _Pass:
-    def __init__(self, program: Program, bound: int, outside: frozenset[Key]) -> None:
+    def __init__(
+        self,
+        program: Program,
+        bound: int,
+        outside: frozenset[Key],
+        direct: frozenset[str],
+        settle: str | None,
+    ) -> None:
         self.program = program
         self.outside = outside
+        self.settle = settle
         self.sharing = Sharing(program)
         self.locked = {name for name, f in program.functions.items() if f.atomic and self._locks(f)}
-        # Parts of locked operations, which others may call as well.
+        # Those that work on memory itself.
+        self.past = self.locked | direct | ({settle} if settle else set())
+        self._check_direct(self.past - self.locked)
+        for name in self.locked & (direct | {settle}):
+            raise IRError(f"{name} is a locked operation, so it cannot read memory directly")
+        # Parts of these, which others may call as well.
         self.parts = {
             name
-            for name in reachable_functions(program, self.locked) - self.locked
+            for name in reachable_functions(program, self.past) - self.past
             if any(map(self._is_buffered, self._instructions(name)))
         }
-        agents = [agent.entry for agent in program.agents]
-        for name in reachable_functions(program, agents) - self.locked:
+        entries = [agent.entry for agent in program.agents]
+        plain = plain_functions(program, entries, self.past)
+        apart = taken_apart(program, plain, self._is_buffered)
+        for name in plain - apart:
             if program.functions[name].atomic:
                 self._check_unmarked(program.functions[name])
+        self.apart = apart
         stored = {
-            cell_kind(_cell(instruction.address))
-            for name in program.functions.keys() - self.locked
-            for instruction in self._instructions(name)
+            cell_kind(cell_of(instruction.address))
+            for name in program.functions.keys() - self.past
+            for block in program.functions[name].blocks
+            for instruction in block.instructions
             if isinstance(instruction, Store) and self.buffered(instruction.address)
         }
-        self.buffers = StoreBuffers(program.cpus, bound, tuple(sorted(stored, key=tag)))
+        self.marks = Marks(marks_of_others(program))
+        kinds = tuple(sorted(stored, key=tag))
+        self.buffers = StoreBuffers(program.cpus, bound, kinds, self.marks.names)
         self.made: dict[str, Function] = {}
 
     def _instructions(self, name: str) -> list[Instruction]:
@@ -146,18 +185,34 @@ class _Pass:
             for instruction in self._instructions(function.name)
         )
 
+    def _check_direct(self, names: Iterable[str]) -> None:
+        """Raises IRError for a direct function that cannot be one."""
+        for name in names:
+            function = self.program.functions.get(name)
+            if function is None:
+                raise IRError(f"there is no function {name!r} that could work on memory directly")
+            waits = any(isinstance(item, Assume) for item in self._instructions(name))
+            takes = name == self.settle and function.parameters
+            if not function.atomic or waits or takes:
+                raise IRError(
+                    f"{name} cannot work on memory directly",
+                    location=function.loc,
+                    advice="it is atomic, waits for nothing and, to settle what a store has "
+                    "changed, takes no parameters",
+                )
+
     def _check_unmarked(self, function: Function) -> None:
         """Raises IRError where an atomic function can only stand for a locked
         operation, and is not marked as one."""
-        names = reachable_functions(self.program, [function.name])
+        names = plain_functions(self.program, [function.name], self.past)
         blocks = [block for name in names for block in self.program.functions[name].blocks]
         code = [item for block in blocks for item in block.instructions]
         accesses = [item for item in code if self._is_buffered(item)]
-        stores = [item for item in accesses if isinstance(item, Store)]
+        stores = store_count(self.program, function.name, self._is_buffered)
         decides = any(isinstance(item, Assume) for item in code) or any(
             isinstance(block.terminator, Branch) for block in blocks
         )
-        if len(stores) > 1 or (stores and decides and len(accesses) > 1):
+        if stores > 1 or (stores and decides and len(accesses) > 1):
             raise IRError(
                 f"{function.name} is atomic, and its stores could wait in a store buffer",
                 location=function.loc,
@@ -183,11 +238,15 @@ class _Pass:
         for name, function in program.functions.items():
             if name in self.locked:
                 functions[name] = self._waiting(function)
+            elif name in self.past:
+                functions[name] = self._direct(function, name)
             else:
-                functions[name] = _Rewriter(self, function).run()
+                function = self.marks.buffered(function, self.buffers, self.need)
+                function = replace(function, atomic=function.atomic and name not in self.apart)
+                functions[name] = Rewriter(function, self.buffers, self.buffered, self.need).run()
             if name in self.parts:
                 functions[_at_once(name)] = self._direct(function, _at_once(name))
-        self.need(self.buffers.to_memory())
+        self.need(self.buffers.to_memory(self.settle))
         self.need(self.buffers.agent())
         buffers = self.buffers
         for ours, theirs in (
@@ -205,6 +264,7 @@ class _Pass:
             globals={**program.globals, **buffers.globals},
             functions={**functions, **self.made},
             agents=program.agents + agents,
+            regions=program.regions + tuple(map(in_memory, self.marks.names)),
         )
 
     def need(self, function: Function) -> str:
@@ -232,102 +292,8 @@ class _Pass:
             replace(block, instructions=tuple(map(direct, block.instructions)))
             for block in function.blocks
         )
-        return replace(function, name=name, blocks=blocks)
-
-
-class _Rewriter:
-    """One function whose accesses go through the buffer."""
-
-    def __init__(self, owner: _Pass, function: Function) -> None:
-        self.owner = owner
-        self.buffers = owner.buffers
-        self.function = function
-        self.variables = dict(function.variables)
-
-    def run(self) -> Function:
-        blocks = []
-        for block in self.function.blocks:
-            code = chain.from_iterable(map(self._new, block.instructions))
-            blocks.append(replace(block, instructions=tuple(code)))
-        return replace(self.function, blocks=tuple(blocks), variables=self.variables)
-
-    def _new(self, item: Instruction) -> list[Instruction]:
-        match item:
-            case Load(target=target, address=address) if self.owner.buffered(address):
-                kind = cell_kind(_cell(address))
-                return self._call(target, self.buffers.load(kind), item, kind, ())
-            case Store(address=address, value=value) if self.owner.buffered(address):
-                kind = cell_kind(_cell(address))
-                checked, fits = self._fitted(value, _cell(address), item.loc)
-                return fits + self._call(None, self.buffers.store(kind), item, kind, (checked,))
-            case Rmw(target=old, op=op, address=address, operand=operand):
-                kind = _exact_kind(_cell(address))
-                return self._call(old, self.buffers.locked(op, kind), item, kind, (operand,))
-            case CmpXchg(target=old, address=address, expected=expected, desired=desired):
-                kind = _exact_kind(_cell(address))
-                values = (expected, desired)
-                return self._call(old, self.buffers.cmpxchg(kind), item, kind, values)
-            case Fence(loc=loc):
-                return [Call(None, self.owner.need(self.buffers.wait_empty()), (), loc)]
-        return [item]
-
-    def _call(
-        self,
-        target: str | None,
-        function: Function,
-        item: Load | Store | Rmw | CmpXchg,
-        kind: Scalar,
-        values: tuple[Expr, ...],
-    ) -> list[Instruction]:
-        """``function(address, values)`` with everything cast to and from ``kind``."""
-        address, loc = item.address, item.loc
-        code: list[Instruction] = []
-        if not isinstance(address, FieldAddress | IndexAddress | GlobalAddress):
-            # The address of an object is checked where it is computed.
-            null = Const(0, address.type)
-            checked = Binary("ne", address, null, BOOL)
-            code.append(Assert(checked, "page fault", "a NULL pointer is dereferenced", (), loc))
-        arguments = (_as(address, Pointer(kind)), *(_as(value, kind) for value in values))
-        name = self.owner.need(function)
-        wanted = None if target is None else self.variables[target]
-        if isinstance(wanted, Pointer) and wanted != kind:
-            found = self._temporary(kind)
-            code.append(Call(found.name, name, arguments, loc))
-            code.append(Assign(target or "", Cast(found, wanted), loc))
-        else:
-            code.append(Call(target, name, arguments, loc))
-        return code
-
-    def _fitted(self, value: Expr, kind: Scalar, loc: Location) -> tuple[Expr, list[Instruction]]:
-        """``value``, checked against a declared range where it is stored, and
-        not only when it reaches memory."""
-        if not isinstance(kind, Int) or not kind.ranged:
-            return value, []
-        if isinstance(value, Const) and kind.minimum <= value.value <= kind.maximum:
-            return value, []
-        fitting = self._temporary(kind)
-        return Local(fitting.name, kind.whole), [Assign(fitting.name, value, loc)]
-
-    def _temporary(self, kind: Scalar) -> Local:
-        name = f".tso{len(self.variables)}"
-        self.variables[name] = kind
-        return Local(name, kind)
+        return self.marks.at_once(replace(function, name=name, blocks=blocks))
 
 
 def _at_once(name: str) -> str:
     return f"{name}_at_once"
-
-
-def _cell(address: Expr) -> Scalar:
-    kind = address.type
-    assert isinstance(kind, Pointer) and isinstance(kind.target, Int | Pointer)
-    return kind.target
-
-
-def _exact_kind(kind: Scalar) -> Scalar:
-    """Like cell_kind(), with the range, which a locked operation checks itself."""
-    return kind if isinstance(kind, Int) else cell_kind(kind)
-
-
-def _as(value: Expr, kind: Scalar) -> Expr:
-    return value if same_kind(kind, value.type) else Cast(value, kind)

@@ -11,6 +11,7 @@ from typing import Annotated, Final
 from pmaplab.kernel_python import (
     KASSERT,
     atomic,
+    atomic_thread_fence_seq_cst,
     option,
     own,
     panic,
@@ -18,6 +19,15 @@ from pmaplab.kernel_python import (
     this_cpu,
     u32,
     u64,
+)
+from pmaplab.machine.paging import PAGES
+from pmaplab.machine.tlb import (
+    current_pcid,
+    tlb_drop_all,
+    tlb_drop_contexts,
+    tlb_drop_page,
+    tlb_drop_pcid,
+    tlb_refill,
 )
 
 MAXCPU: Final[u32] = option("MAXCPU")
@@ -27,8 +37,10 @@ CR3_PCID_MASK: Final[u64] = 0xFFF
 CR3_PCID_SAVE: Final[u64] = 0x8000000000000000
 # Bits 62:52 of a page-table root are reserved (4.5, table 4-12).
 CR3_RESERVED: Final[u64] = 0x7FF0000000000000
+CR4_PAE: Final[u64] = 0x20
 CR4_PGE: Final[u64] = 0x80
 CR4_PCIDE: Final[u64] = 0x20000
+CR4_SMEP: Final[u64] = 0x100000
 
 # Whether CPUID reports the features that the kernel was told to use.
 cpu_has_pcid: Final[u32] = option("pmap_pcid_enabled")
@@ -63,13 +75,21 @@ def rcr3() -> u64:
 @atomic
 def load_cr3(value: u64) -> None:
     """MOV to CR3 (4.10.4.1): bit 63 asks to keep the PCID's entries; it is not
-    stored.  With CR4.PCIDE clear, bit 63 is reserved."""
+    stored.  With CR4.PCIDE clear, bit 63 is reserved.
+
+    Without bit 63, what is cached of the new PCID goes; what is of another one,
+    the old one included, may stay, and so may global translations."""
+    atomic_thread_fence_seq_cst()  # a serializing instruction (8.3)
     KASSERT(value & CR3_RESERVED == 0, "#GP: MOV CR3 of %#x sets reserved bits", value)
     if CPU.cr4 & CR4_PCIDE == 0:
         KASSERT(value & CR3_PCID_SAVE == 0, "#GP: MOV CR3 of %#x without CR4.PCIDE", value)
     else:
         CPU.cr3_loaded = True
     CPU.cr3 = value & ~CR3_PCID_SAVE
+    if PAGES:
+        if value & CR3_PCID_SAVE == 0:
+            tlb_drop_pcid(this_cpu(), current_pcid(this_cpu()))
+        tlb_refill(this_cpu())
 
 
 @atomic
@@ -79,23 +99,51 @@ def rcr4() -> u64:
 
 @atomic
 def load_cr4(value: u64) -> None:
-    """MOV to CR4: setting PCIDE needs the feature and PCID 0 (4.10.1)."""
+    """MOV to CR4: setting PCIDE needs the feature and PCID 0 (4.10.1).
+
+    Everything cached goes where PGE changes or PCIDE is cleared, and what is of
+    the current PCID where PAE changes or SMEP is set (4.10.4.1)."""
+    atomic_thread_fence_seq_cst()  # a serializing instruction (8.3)
     if value & CR4_PCIDE != 0 and CPU.cr4 & CR4_PCIDE == 0:
         KASSERT(cpu_has_pcid != 0, "#GP: MOV CR4 sets PCIDE on a CPU without PCIDs")
-        KASSERT(CPU.cr3 & CR3_PCID_MASK == 0, "#GP: MOV CR4 sets PCIDE while CR3[11:0] is %#x", CPU.cr3)
+        KASSERT(
+            CPU.cr3 & CR3_PCID_MASK == 0, "#GP: MOV CR4 sets PCIDE while CR3[11:0] is %#x", CPU.cr3
+        )
+    if PAGES:
+        changed = value ^ CPU.cr4
+        if changed & CR4_PGE != 0 or changed & ~value & CR4_PCIDE != 0:
+            tlb_drop_all(this_cpu())
+        elif changed & CR4_PAE != 0 or changed & value & CR4_SMEP != 0:
+            tlb_drop_pcid(this_cpu(), current_pcid(this_cpu()))
     CPU.cr4 = value
+    if PAGES:
+        tlb_refill(this_cpu())
 
 
 @atomic
-def invpcid(kind: u32, pcid: u64) -> None:
+def invpcid(kind: u32, pcid: u64, page: u32) -> None:
     """INVPCID: #UD without the feature, #GP for a PCID above 4095 or one other
-    than 0 while CR4.PCIDE is clear."""
+    than 0 while CR4.PCIDE is clear.
+
+    It drops a page of the PCID, all of the PCID, everything, or everything that
+    is not global.  Whether it also drains the store buffer, on which sources
+    disagree, is left open: a fence here would say so."""
     KASSERT(cpu_has_invpcid != 0, "#UD: INVPCID on a CPU without it")
     KASSERT(kind <= INVPCID_ALLCTX, "#GP: INVPCID of type %d", kind)
     KASSERT(pcid <= CR3_PCID_MASK, "#GP: INVPCID of PCID %#x", pcid)
     KASSERT(
         pcid == 0 or CPU.cr4 & CR4_PCIDE != 0, "#GP: INVPCID of PCID %#x without CR4.PCIDE", pcid
     )
+    if PAGES:
+        if kind == INVPCID_ADDR:
+            tlb_drop_page(this_cpu(), pcid, page)
+        elif kind == INVPCID_CTX:
+            tlb_drop_pcid(this_cpu(), pcid)
+        elif kind == INVPCID_CTXGLOB:
+            tlb_drop_all(this_cpu())
+        else:
+            tlb_drop_contexts(this_cpu())
+        tlb_refill(this_cpu())
 
 
 @atomic
@@ -119,6 +167,7 @@ def enable_intr() -> None:
 @atomic
 def ipi_startup(cpu: u32) -> None:
     """INIT and STARTUP IPIs: the processor begins to execute (8.4)."""
+    atomic_thread_fence_seq_cst()  # the kernel sends an IPI behind its earlier stores
     if cpu >= mp_ncpus or cpu == this_cpu():
         panic("CPU %d cannot be started", cpu)
     cpus[cpu].started = True

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from pmaplab.errors import caret
+from pmaplab.ir.nodes import STORE_BUFFER, THREAD
 from pmaplab.search.bfs import ASSERTIONS
 from pmaplab.trace.record import Change, Trace, TraceStep
 
@@ -19,6 +20,8 @@ from pmaplab.trace.record import Change, Trace, TraceStep
 TAIL = 24
 # Fewer steps than this are not worth summing up.
 LEAST_FOLD = 3
+# How the contexts are called that are no interrupts.
+_CONTEXTS = {THREAD: "", STORE_BUFFER: f", {STORE_BUFFER}"}
 # Below which all the kernel's files lie.
 _KERNEL = "pmaplab/kernels/freebsd/"
 
@@ -68,7 +71,7 @@ def trace_text(trace: Trace, *, full: bool = False) -> Text:
             result.append(f"\n-- bring-up is over after step {trace.prefix} --\n", style="dim")
         if here != owner or begins:
             owner = here
-            context = "" if row.step.context == "thread" else f", {row.step.context} context"
+            context = _CONTEXTS.get(row.step.context, f", {row.step.context} context")
             result.append(f"\nCPU {row.step.cpu}{context}\n", style="bold cyan")
         if is_shown:
             result.append_text(_line(row, widths, trace.watched))

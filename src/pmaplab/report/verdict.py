@@ -10,6 +10,7 @@ from pmaplab.errors import UsageError
 from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.nodes import Count
 from pmaplab.search.bfs import Limits, Progress, Result, search
+from pmaplab.memory import memory_assumptions
 from pmaplab.spec import RunSpec, showing_source
 from pmaplab.system import System
 from pmaplab.trace.record import Trace, record
@@ -141,16 +142,20 @@ def assumptions(spec: RunSpec, system: System) -> tuple[str, ...]:
     """What the verdict rests on, in words; only what applies to this run."""
     bounds, program = spec.bounds, system.program
     reached = reachable_functions(program, [agent.entry for agent in program.agents])
-    result = [
-        "memory model sc: every store is seen by all CPUs at once",
+    if bounds.store_buffer is None:
+        result = ["memory model sc: every store is seen by all CPUs at once"]
+    else:
+        result = memory_assumptions(program, bounds.store_buffer)
+    result += [
         "the TLB and IPIs are not part of the model: only what the kernel records is checked",
         f"MAXCPU is {bounds.maxcpu}",
     ]
     if "choosethread" in reached:
         result.append("one run queue serves all CPUs, so any CPU may run any thread")
+        new = ", a pmap that is being filled in" if bounds.store_buffer is None else ""
         result.append(
-            "what one lock protects or nobody else knows yet is one step: the run queue, the "
-            "counts of spinlock_enter, a pmap that is being filled in"
+            f"what one lock protects{' or nobody else knows yet' if new else ''} is one step: "
+            f"the run queue, the counts of spinlock_enter{new}"
         )
     if "uma_zalloc_vmspace" in reached:
         result.append(
@@ -166,6 +171,8 @@ def assumptions(spec: RunSpec, system: System) -> tuple[str, ...]:
         result.append(
             "bring-up runs on one schedule; its steps are counted in the traces, not in the depth"
         )
+        if bounds.store_buffer is not None:
+            result.append("bring-up runs without store buffers")
     kinds = ((spec.kernel, "kernel"), (spec.exemptions, "exemptions"))
     result += [f"the {kind} file {path} is the user's own" for path, kind in kinds if path]
     if spec.scenario in spec.user_files:

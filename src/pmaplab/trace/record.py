@@ -13,13 +13,17 @@ from pmaplab.errors import Location
 from pmaplab.ir.access import Sharing, key_of
 from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.layout import Cell
-from pmaplab.ir.nodes import Instruction, Load, Program, Terminator
+from pmaplab.ir.nodes import STORE_BUFFER, Instruction, Load, Program, Terminator
 from pmaplab.search.bfs import Violation
 from pmaplab.search.interpreter import Choices, Executed, Failure, State
 from pmaplab.search.run import Runner
 from pmaplab.spec import RunSpec
 from pmaplab.system import System
+from pmaplab.trace.buffers import BufferedStores
 from pmaplab.trace.values import Values, field_of
+
+# A function, and what of it a step has executed.
+_Place = tuple[str, Instruction | Terminator]
 
 # What a CPU records about itself, for the end of a trace.
 _OWN = ("cpus[{cpu}].", "__pcpu[{cpu}].")
@@ -85,13 +89,19 @@ class Trace:
 
 
 class Recorder:
-    """Takes steps one by one and describes them."""
+    """Takes steps one by one and describes them.
+
+    A store that waits in a store buffer is remembered with its place in the
+    source, and shown there again when it reaches memory.
+    """
 
     def __init__(self, spec: RunSpec, system: System) -> None:
         self.spec = spec
         self.system = system
         self.runner = Runner(system, traced=True)
         self.values = Values(self.runner.interpreter.layout, spec.features.pcid)
+        self.buffers = BufferedStores(self.values)
+        self.waiting: list[list[_Place]] = [[] for _ in range(system.program.cpus)]
         self.sharing = Sharing(self.runner.interpreter.program)
         self.steps: list[TraceStep] = []
         self.prefix = 0
@@ -106,8 +116,14 @@ class Recorder:
         if not runner.step(agent, choices):
             runner.executed()
             return False
-        function, item = self._shown(runner.executed()) or stood
         owner = program.agents[agent]
+        place = self._shown(runner.executed()) or stood
+        waiting = self.waiting[owner.cpu]
+        if owner.context == STORE_BUFFER:
+            place = waiting.pop(0)
+        added = self.buffers.count(runner.state, owner.cpu) - len(waiting)
+        waiting += [place] * added
+        function, item = place
         self.steps.append(
             TraceStep(
                 owner.cpu,
@@ -128,7 +144,7 @@ class Recorder:
                 self.sharing = Sharing(self.system.program)
         return True
 
-    def _shown(self, executed: list[Executed]) -> tuple[str, Instruction | Terminator] | None:
+    def _shown(self, executed: list[Executed]) -> _Place | None:
         """The visible access, else the last instruction; what an atomic
         function does is shown where it is called."""
         program = self.sharing.program
@@ -144,7 +160,7 @@ class Recorder:
 
     def _changes(self, old: State, new: State) -> tuple[Change, ...]:
         values = self.values
-        return tuple(
+        changes = tuple(
             Change(
                 values.name(cell),
                 values.value(cell, old[cell.index]),
@@ -153,6 +169,7 @@ class Recorder:
             for cell in values.layout.cells
             if old[cell.index] != new[cell.index] and values.shown(cell)
         )
+        return changes + tuple(Change(*change) for change in self.buffers.changes(old, new))
 
     def failing(self) -> dict[str, tuple[int, Failure]]:
         """The invariants' properties that fail in the state, with the CPU."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from pmaplab.errors import InputError, PmaplabError, TraceError
+from pmaplab.ir.nodes import STORE_BUFFER
 from pmaplab.search.bfs import ASSERTIONS, PROGRESS, stuck_failure
 from pmaplab.search.interpreter import Failure, Interpreter, State
 from pmaplab.system import System
@@ -113,7 +114,11 @@ def _failure(trace: Trace, recorder: Recorder, where: str) -> tuple[int, Failure
 def stuck_agent(system: System, state: State) -> int | None:
     """An agent that has work left and cannot move in any future of ``state``."""
     interpreter = Interpreter(system.program)
-    stuck = {a for a in range(len(system.program.agents)) if not interpreter.done(state, a)}
+    stuck = {
+        number
+        for number, agent in enumerate(system.program.agents)
+        if agent.context != STORE_BUFFER and not interpreter.done(state, number)
+    }
     seen, pending = {state}, [state]
     while pending and stuck:
         now = pending.pop()

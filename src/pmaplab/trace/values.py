@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from pmaplab.ir.layout import Cell, Layout
 from pmaplab.ir.types import Array, Int, Pointer, Struct, Type
+from pmaplab.machine.store_buffer import BUFFERS
 
 ALL_ONES = 0xFFFFFFFFFFFFFFFF
 CR3_PCID_MASK = 0xFFF
@@ -77,8 +78,8 @@ class Values:
                     yield from self._below(place + index * size, f"{name}[{index}]", element)
 
     def shown(self, cell: Cell) -> bool:
-        """Whether a change of the cell belongs into a trace."""
-        return field_of(cell.name) not in _GHOSTS
+        """Whether a change of the cell belongs into a trace as it is."""
+        return field_of(cell.name) not in _GHOSTS and not cell.name.startswith(f"{BUFFERS}[")
 
     def name(self, cell: Cell) -> str:
         """The cell's name; a set of CPUs of one word goes by the set's name."""

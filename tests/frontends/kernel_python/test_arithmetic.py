@@ -5,10 +5,10 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 
-from frontends.kernel_python.support import compiled
 from hypothesis import given
 from hypothesis import strategies as st
 
+from frontends.kernel_python.support import compiled
 from pmaplab.ir.cut import cut
 from pmaplab.ir.verify import verify
 from pmaplab.search.interpreter import Interpreter

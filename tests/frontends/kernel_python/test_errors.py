@@ -12,10 +12,10 @@ from types import FrameType
 from typing import NoReturn
 
 import pytest
-from golden import Golden
-from frontends.kernel_python.support import compiled
 
 import pmaplab.frontends.kernel_python
+from frontends.kernel_python.support import compiled
+from golden import Golden
 from pmaplab.errors import InputError, KernelPythonError, PmaplabError
 from pmaplab.frontends.kernel_python.source import SourceFile, load_modules, read_source
 from pmaplab.ir.verify import verify

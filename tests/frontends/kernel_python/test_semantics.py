@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from frontends.kernel_python.support import compiled
 
+from frontends.kernel_python.support import compiled
 from pmaplab.errors import ModelError
 from pmaplab.ir.cut import cut
 from pmaplab.ir.nodes import Program
@@ -227,7 +227,9 @@ result += x
 
 
 def test_a_range_is_evaluated_once() -> None:
-    body = "n: u32 = 3\nfor i in range(count(1) - 1, n + count(2) - 2):\n    n += 5\n    result += 1"
+    body = (
+        "n: u32 = 3\nfor i in range(count(1) - 1, n + count(2) - 2):\n    n += 5\n    result += 1"
+    )
     assert result_of(body) == 3
     assert result_of(body, cell="trail") == 12
 
@@ -346,8 +348,11 @@ def test_a_message_is_evaluated_only_when_it_is_needed() -> None:
         ("result = u32(1) << first.value * 5", "overflow", "a shift by 35 is not defined"),
         ("result = first.value // first.part.b[0]", "divide error", "division by zero"),
         ("result = first.value % first.part.b[0]", "divide error", "division by zero"),
-        ('KASSERT(first.flag, "flag %#x 100%% %p", first.value, NULL)', "KASSERT",
-         "flag 0x7 100% 0x0"),
+        (
+            'KASSERT(first.flag, "flag %#x 100%% %p", first.value, NULL)',
+            "KASSERT",
+            "flag 0x7 100% 0x0",
+        ),
         ("MPASS(first.value == 8)", "MPASS", "Assertion first.value == 8 failed"),
         ('panic("value %04lx", first.value)', "panic", "value 0007"),
         ("result = choose(first.part.b[0])", "choose", "there is nothing to choose from"),
@@ -456,8 +461,11 @@ def _replaced(replacement: str) -> int:
         ("LIMIT: Final[u32] = 6\n", 6),
         ("def f() -> u32:\n    return LIMIT + 4\n", 9),
         ("def nothing() -> None:\n    pass\n\n\nSYSINIT('early', 1, 1, nothing)\n", 1),
-        ("def late() -> None:\n    global counter_of\n    counter_of += 1\n\n\n"
-         "SYSINIT('late', 2, 1, late)\n", 6),
+        (
+            "def late() -> None:\n    global counter_of\n    counter_of += 1\n\n\n"
+            "SYSINIT('late', 2, 1, late)\n",
+            6,
+        ),
         ("if LIMIT == 5:\n    SYSINIT('early', 1, 1, g)\n\n\ndef g() -> None:\n    pass\n", 1),
         ("if LIMIT > 5:\n    SYSINIT('early', 1, 1, g)\n\n\ndef g() -> None:\n    pass\n", 5),
     ],

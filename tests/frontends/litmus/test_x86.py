@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pmaplab.frontends.litmus.herd import parse_herd
 from pmaplab.frontends.litmus.source import LitmusSource
-from pmaplab.litmus import SC, TSO, run_litmus
+from pmaplab.litmus import run_litmus
+from pmaplab.machine.modes import SC, TSO
 
 SUFFIX = {8: "b", 16: "w", 32: "l", 64: "q"}
 NAMES = {8: "bl", 16: "bx", 32: "ebx", 64: "rbx"}

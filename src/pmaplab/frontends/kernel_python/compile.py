@@ -185,7 +185,8 @@ class _Compiler:
                     source.fail(
                         decorator,
                         f"@{ast.unparse(decorator)} is not part of kernel Python",
-                        "there are @atomic, @thread_context, @bring_up_context, @invariant(...), @observer",
+                        "there are @atomic, @thread_context, @bring_up_context, @observer and "
+                        "@invariant(...)",
                     )
         if atomic and any(declaration in entries for entries in self.entries.values()):
             source.fail(node, "a context is no atomic function")

@@ -98,7 +98,9 @@ class Declarations:
             )
         if earlier is not None and earlier.kind != kind:
             place = earlier.source.location(earlier.node)
-            source.fail(node, f"{name} is declared as {kind} here, but as {earlier.kind} at {place}")
+            source.fail(
+                node, f"{name} is declared as {kind} here, but as {earlier.kind} at {place}"
+            )
         here.add(name)
         self.names[name] = Declaration(name, kind, source, node)
 

@@ -412,7 +412,9 @@ class Expressions:
         count = self.value(node)
         if not isinstance(count.type, Int) or (count.type.signed and not isinstance(count, Const)):
             self.fail(
-                node, f"a shift count is unsigned, not {spelled(count.type)}", "convert it: u32(...)"
+                node,
+                f"a shift count is unsigned, not {spelled(count.type)}",
+                "convert it: u32(...)",
             )
         return count
 
@@ -613,9 +615,9 @@ def is_pure(owner: Expressions, node: ast.expr) -> bool:
             return False
         elif isinstance(inner, ast.Name):
             declared = owner.scope.globals.get(inner.id)
-            if declared is not None and inner.id not in owner.builder.variables:
-                if not isinstance(declared.type, Struct):
-                    return False
+            local = inner.id in owner.builder.variables
+            if declared is not None and not local and not isinstance(declared.type, Struct):
+                return False
     return True
 
 
@@ -636,5 +638,3 @@ def _construct(node: ast.expr) -> str:
         "Compare": "this comparison",
         "BinOp": "this operator",
     }.get(type(node).__name__, type(node).__name__)
-
-

@@ -240,5 +240,3 @@ class KernelIntrinsics(Intrinsics):
         # NULL points to nothing that has a type.
         unknown = isinstance(value.type, Pointer) and not str(value.type.target)
         return Const(0, U64) if unknown else value
-
-

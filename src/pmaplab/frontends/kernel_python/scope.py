@@ -123,7 +123,11 @@ class Scope:
         declaration = self.declarations.names.get(name)
         if declaration is not None:
             place = declaration.source.location(declaration.node)
-            source.fail(node, f"{name} is {with_article(declaration.kind)}: it cannot stand here", f"see {place}")
+            source.fail(
+                node,
+                f"{name} is {with_article(declaration.kind)}: it cannot stand here",
+                f"see {place}",
+            )
         known = [*self.declarations.names, *more]
         close = difflib.get_close_matches(name, known, 1)
         source.fail(
@@ -312,7 +316,9 @@ class Scope:
         source, node = declaration.source, declaration.node
         assert isinstance(node, ast.ClassDef)
         if node.bases or node.keywords or node.decorator_list:
-            source.fail(node, f"the structure {name} has bases or decorators", "declare fields only")
+            source.fail(
+                node, f"the structure {name} has bases or decorators", "declare fields only"
+            )
         if name in self._open:
             source.fail(node, f"the structure {name} contains itself", "use ptr[...]")
         self._open.append(name)
@@ -451,9 +457,7 @@ class Scope:
             source.fail(node, f"{target} is another object on every CPU")
         found = Pointer(self.type_of(declaration.source, declaration.node.annotation))
         if found != kind:
-            source.fail(
-                node, f"{target} is {spelled(found.target)}, not {spelled(kind.target)}"
-            )
+            source.fail(node, f"{target} is {spelled(found.target)}, not {spelled(kind.target)}")
         return GlobalAddress(target, found)
 
 

@@ -26,7 +26,7 @@ from pmaplab.ir.nodes import (
     Step,
     Store,
 )
-from pmaplab.ir.types import U32, Int, Pointer, Scalar
+from pmaplab.ir.types import U32, Int, Pointer
 
 
 def lower_function(

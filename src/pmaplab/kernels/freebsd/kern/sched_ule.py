@@ -7,7 +7,14 @@ Which thread comes next is any that can run: the search tries them all.
 
 from __future__ import annotations
 
-from pmaplab.kernel_python import KASSERT, NULL, assume, atomic, choose
+from pmaplab.kernel_python import (
+    KASSERT,
+    NULL,
+    assume,
+    atomic,
+    atomic_thread_fence_seq_cst,
+    choose,
+)
 from pmaplab.kernels.freebsd.amd64.cpu_switch import cpu_switch, cpu_throw
 from pmaplab.kernels.freebsd.amd64.pcpu import PCPU
 from pmaplab.kernels.freebsd.sys.mutex import spinlock_enter, spinlock_exit
@@ -28,6 +35,7 @@ from pmaplab.kernels.freebsd.sys.proc import (
 @atomic
 def choosethread() -> thread:
     """Any thread on the run queue, or the CPU's own idle thread."""
+    atomic_thread_fence_seq_cst()  # TDQ_LOCK
     n = choose(NTHREAD + 2)
     if n < NTHREAD:
         td = threads[n]
@@ -48,6 +56,7 @@ def runq_exchange(td: thread) -> thread:
     The thread is queued before it is switched away from, so another CPU may
     take it and has to wait for its release.
     """
+    atomic_thread_fence_seq_cst()  # TDQ_LOCK
     td.td_lock = blocked_lock  # thread_lock_block
     if td == PCPU.idlethread:
         td.td_state = TDS_CAN_RUN
@@ -59,6 +68,7 @@ def runq_exchange(td: thread) -> thread:
 @atomic
 def runq_leave(td: thread) -> thread:
     """Choose the next thread after a dead one: one step, as under TDQ_LOCK."""
+    atomic_thread_fence_seq_cst()  # TDQ_LOCK
     td.td_state = TDS_INACTIVE
     return choosethread()
 

@@ -4,7 +4,14 @@ sys/amd64/amd64/machdep.c (spinlock_enter), sys/kern/kern_switch.c (critical_ent
 
 from __future__ import annotations
 
-from pmaplab.kernel_python import KASSERT, NULL, assume, atomic, ptr
+from pmaplab.kernel_python import (
+    KASSERT,
+    NULL,
+    assume,
+    atomic,
+    atomic_thread_fence_seq_cst,
+    ptr,
+)
 from pmaplab.kernels.freebsd.amd64.pcpu import PCPU
 from pmaplab.kernels.freebsd.sys.proc import thread
 from pmaplab.machine.x86_64 import intr_disable, intr_restore
@@ -56,12 +63,14 @@ def spinlock_exit() -> None:
 
 @atomic
 def _mtx_acquire(m: mtx) -> None:
+    atomic_thread_fence_seq_cst()  # LOCK CMPXCHG
     assume(m.mtx_lock == NULL)
     m.mtx_lock = PCPU.curthread
 
 
 @atomic
 def _mtx_release(m: mtx) -> None:
+    """A plain store: what it leaves may still wait in the store buffer."""
     KASSERT(m.mtx_lock == PCPU.curthread, "mtx_unlock_spin: not owned")
     m.mtx_lock = NULL
 

@@ -7,6 +7,7 @@ from pmaplab.kernel_python import (
     atomic,
     atomic_add_int,
     atomic_cmpset_int,
+    atomic_thread_fence_seq_cst,
     panic,
     sometimes,
 )
@@ -22,6 +23,7 @@ def vmspace_pmap(vm: vmspace) -> pmap:
 
 @atomic
 def uma_zalloc_vmspace() -> vmspace:
+    atomic_thread_fence_seq_cst()  # the zone's lock
     for i in range(NVMSPACE):
         vm = vmspace_zone[i]
         if not vm.vm_allocated:
@@ -32,6 +34,7 @@ def uma_zalloc_vmspace() -> vmspace:
 
 @atomic
 def uma_zfree_vmspace(vm: vmspace) -> None:
+    atomic_thread_fence_seq_cst()  # the zone's lock
     vm.vm_allocated = False
 
 

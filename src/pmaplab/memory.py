@@ -1,0 +1,69 @@
+"""What the memory model tso leaves out of the reference kernel: its list, read
+from kernels/freebsd/store_buffers.toml, which says what the entries mean."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from pmaplab.frontends.kernel_python.source import PACKAGE_ROOT
+from pmaplab.ir.callgraph import reachable_functions
+from pmaplab.ir.nodes import Program
+
+# Entries of a store buffer where nothing else is asked for.
+DEFAULT_STORE_BUFFER = 2
+_FILE = PACKAGE_ROOT / "kernels/freebsd/store_buffers.toml"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """``outside`` has the reason by name, ``at_once`` the lock by function,
+    ``open`` the machine event by function."""
+
+    outside: dict[str, str]
+    at_once: dict[str, str]
+    open: dict[str, str]
+
+
+@functools.cache
+def left_out() -> LeftOut:
+    """The list."""
+    data = tomllib.loads(_FILE.read_text(encoding="utf-8"))
+    return LeftOut(
+        {entry["name"]: entry["reason"] for entry in data["outside"]},
+        {name: entry["lock"] for entry in data["at_once"] for name in entry["functions"]},
+        {entry["function"]: entry["event"] for entry in data["open"]},
+    )
+
+
+def outside(program: Program) -> tuple[str, ...]:
+    """What of the list a program has: a scenario of its own may be without the
+    reference kernel."""
+    return tuple(name for name in left_out().outside if name.split(".")[0] in program.structs)
+
+
+def memory_assumptions(program: Program, bound: int) -> list[str]:
+    """What a verdict under tso rests on, in words; ``bound`` as in Bounds."""
+    agents = [agent.entry for agent in program.agents]
+    reached = reachable_functions(program, agents)
+    entries = f"{bound} {'entry' if bound == 1 else 'entries'}"
+    result = [f"memory model tso, store buffers of at most {entries}"]
+    for reason, names in _by_reason(left_out().outside, outside(program)).items():
+        result.append(f"outside of the store buffers: {', '.join(names)}: {reason}")
+    for lock, names in _by_reason(left_out().at_once, reached).items():
+        result.append(
+            f"a section under a lock reaches memory as one: {', '.join(names)}, under {lock}"
+        )
+    for event in _by_reason(left_out().open, reached):
+        result.append(f"{event} does not drain the store buffer")
+    return result
+
+
+def _by_reason(entries: dict[str, str], wanted: Collection[str]) -> dict[str, list[str]]:
+    result: dict[str, list[str]] = {}
+    for name, reason in entries.items():
+        if name in wanted:
+            result.setdefault(reason, []).append(name)
+    return result
