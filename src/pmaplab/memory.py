@@ -50,6 +50,11 @@ def memory_assumptions(program: Program, bound: int) -> list[str]:
     reached = reachable_functions(program, agents)
     entries = f"{bound} {'entry' if bound == 1 else 'entries'}"
     result = [f"memory model tso, store buffers of at most {entries}"]
+    if program.invariants:
+        result.append(
+            "a property sees memory through the store buffer of the CPU that it is asked for: "
+            "a store counts for that CPU before others see it"
+        )
     for reason, names in _by_reason(left_out().outside, outside(program)).items():
         result.append(f"outside of the store buffers: {', '.join(names)}: {reason}")
     for lock, names in _by_reason(left_out().at_once, reached).items():

@@ -80,12 +80,16 @@ class Bounds:
             ("--operations", self.operations, 1, 10**6),
             ("--pages", self.pages, 0, 64),
             ("--pcids", 1 if self.pcids is None else self.pcids, 1, PMAP_PCID_OVERMAX_KERN - 2),
-            ("--store-buffer", 1 if self.store_buffer is None else self.store_buffer, 1, LARGEST_BOUND),
         ):
             if not least <= value <= most:
                 raise UsageError(f"{name} must be from {least} to {most}, not {value}")
-        if self.pages and self.store_buffer is not None:
-            raise UsageError("page tables are modelled under the memory model sc only")
+        if self.store_buffer is not None:
+            if not 1 <= self.store_buffer <= LARGEST_BOUND:
+                raise UsageError(
+                    f"--store-buffer must be from 1 to {LARGEST_BOUND}, not {self.store_buffer}"
+                )
+            if self.pages:
+                raise UsageError("page tables are modelled under the memory model sc only")
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,8 @@ class System:
     sources: Mapping[str, SourceFile]
     exemptions: Mapping[str, Exemption]
     options_used: frozenset[str]
+    # ``program`` without store buffers, where it has some.
+    plain: Program | None = None
 
     def line(self, file: str, number: int) -> str:
         """The source text of a line, "" where there is none."""
@@ -184,7 +190,7 @@ def build_system(
         main = tso(marked, bound=bounds.store_buffer, outside=outside(marked))
         verify(main)
         before = before_buffers(before, main)
-    program = _placed(main, sysctls)
+    program = _placed(main, sysctls, marked)
     bring_up = _placed(before, sysctls) if lowered.bring_up else None
     return System(
         program,
@@ -193,18 +199,19 @@ def build_system(
         lowered.sources,
         {e.region: e for e in regions.exemptions if e.region in program.regions},
         lowered.options_used,
+        None if bounds.store_buffer is None else marked,
     )
 
 
-def _placed(program: Program, keep: Sequence[str]) -> Program:
+def _placed(program: Program, keep: Sequence[str], plain: Program | None = None) -> Program:
     """``program`` with its steps placed, without the functions that nobody
-    calls."""
+    calls; ``plain`` as in cut()."""
     roots = [agent.entry for agent in program.agents]
     roots += [invariant.function for invariant in program.invariants]
     roots += [*program.exempt_when.values(), *keep]
     wanted = reachable_functions(program, roots)
     functions = {name: f for name, f in program.functions.items() if name in wanted}
-    result = cut(replace(program, functions=functions))
+    result = cut(replace(program, functions=functions), plain)
     verify(result)
     return result
 

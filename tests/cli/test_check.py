@@ -48,6 +48,29 @@ def race(tmp_path: Path) -> Path:
     return path
 
 
+TEARDOWN = Path(__file__).parents[1] / "memory" / "teardown.py"
+
+
+def test_memory_model(tmp_path: Path) -> None:
+    """A fence is missing: under tso both flags may be found clear."""
+    arguments = ("--scenario", TEARDOWN, "--mode", "nopcid")
+    (sc,) = results(*arguments, "--memory", "sc", status=0)
+    assert (sc["verdict"], sc["bounds"]["store_buffer"]) == ("holds", None)
+    assert "memory model sc: every store is seen by all CPUs at once" in sc["assumptions"]
+    file = tmp_path / "t.json"
+    (tso,) = results(*arguments, "--memory", "tso", "-o", file, status=1)
+    assert (tso["verdict"], tso["bounds"]["store_buffer"]) == ("violated", 2)
+    assert "memory model tso, store buffers of at most 2 entries" in tso["assumptions"]
+    assert {step["context"] for step in tso["trace"]} == {"thread", "store buffer"}
+    (one,) = results(*arguments, "--memory", "tso", "--store-buffer", "1", status=1)
+    assert "memory model tso, store buffers of at most 1 entry" in one["assumptions"]
+    replayed = run("trace", file)
+    assert replayed.returncode == 0, replayed.stderr
+    assert "CPU 1, store buffer" in replayed.stdout
+    shown = run("check", *arguments, "--memory", "tso").stdout
+    assert "store buffers of 2" in shown.splitlines()[0]
+
+
 def test_states_are_counted(race: Path) -> None:
     """Each CPU stands before its load, before its store or at its end: 9 ways.
     Where one is at its end, the other may have read 0 or 1, and where both

@@ -266,7 +266,8 @@ def test_functions_that_are_not_direct(
 @pytest.mark.parametrize(
     "code",
     [
-        "store @x:*u32, 1:u32\n  store @y:*u32, 1:u32",
+        "%a = load @x:*u32\n  store @x:*u32, %a\n  store @y:*u32, 1:u32",
+        "assume eq(0:u32, 0:u32)\n  store @x:*u32, 1:u32\n  store @y:*u32, 1:u32",
         "%a = load @x:*u32\n  assume eq(%a, 0:u32)\n  store @x:*u32, 1:u32",
     ],
 )
@@ -296,6 +297,131 @@ invariant view @own_store_is_seen"""
     assert explore(lowered).violations == {}
     # Memory alone would still hold the old value.
     assert "store_buffer_load_u32" in calls(lowered, "own_store_is_seen")
+
+
+INITIALIZED = """
+region filled
+atomic function @sees_it(%cpu: u32) {
+  var %a: u32
+entry:
+  branch in_region(0:u32, filled), asked, done
+asked:
+  %a = load @x:*u32
+  assert ne(%a, 0:u32), KASSERT, "x is still 0"
+  jump done
+done:
+  return
+}
+invariant view @sees_it"""
+OTHER = f"  %a = load @y:*u32\n  store {OWN_SEEN}, %a"
+
+
+@pytest.mark.parametrize("bound", [1, 2, 3])
+def test_mark_of_another_cpu_waits_for_what_was_stored_before(bound: int) -> None:
+    """CPU 1 may ask for @x only when it is in memory, CPU 0 at once."""
+    first = "  store @y:*u32, 1:u32\n  store @x:*u32, 7:u32\n  enter filled\n  enter filled"
+    lowered = buffered(two(first, OTHER, INITIALIZED), bound)
+    assert "filled in memory" in lowered.regions
+    assert explore(lowered).violations == {}
+
+
+@pytest.mark.parametrize("bound", [1, 2])
+def test_mark_of_another_cpu_waits_for_nothing_else(bound: int) -> None:
+    """@x is stored too late: both CPUs notice, and CPU 1 also where the buffer
+    of CPU 0 is never empty again."""
+    late = "  store @y:*u32, 1:u32\n  enter filled\n  store @x:*u32, 7:u32"
+    found = explore(buffered(two(late, OTHER, INITIALIZED), bound))
+    assert found.violations["view"].cpu == 0
+    undone = "  store @x:*u32, 7:u32\n  enter filled\n  store @x:*u32, 0:u32"
+    only_others = INITIALIZED.replace(
+        "asked:", "asked:\n  branch eq(cpu, 1:u32), other, done\nother:", 1
+    )
+    assert explore(buffered(two(undone, OTHER, only_others), bound)).violations["view"].cpu == 1
+
+
+def test_mark_in_a_locked_operation() -> None:
+    more = f"""
+atomic function @fill() {{
+entry:
+  fence
+  store @x:*u32, 7:u32
+  enter filled
+  return
+}}{INITIALIZED}"""
+    text = two("  store @y:*u32, 1:u32\n  call @fill()\n  store @y:*u32, 2:u32", OTHER, more)
+    lowered = buffered(text)
+    assert explore(lowered).violations == {}
+    assert 'enter "filled in memory"' in print_program(lowered)
+
+
+def test_region_that_is_left_is_no_mark() -> None:
+    text = two("  enter filled\n  store @x:*u32, 1:u32\n  leave filled", OTHER, INITIALIZED)
+    assert buffered(text + "\n").regions == ("filled",)
+
+
+APART = """
+atomic function @inner() {
+entry:
+  store @x:*u32, 1:u32
+  return
+}
+atomic function @several() {
+  var %a: u32
+entry:
+  %a = load @constant:*u32
+  call @inner()
+  store @y:*u32, %a
+  return
+}"""
+
+
+def test_stores_alone_are_taken_apart() -> None:
+    """A buffer of one entry could never take both; a locked operation needs none."""
+    text = two("  call @several()", f"  %a = load @y:*u32\n  store {OWN_SEEN}, %a", APART)
+    lowered = buffered(text, 1)
+    assert not lowered.functions["several"].atomic and lowered.functions["inner"].atomic
+    assert finals(lowered, SEEN[1], ("x", ""), ("y", "")) == {(0, 1, 5), (5, 1, 5)}
+    lowered = buffered(text.replace("%a = load @constant", "fence\n  %a = load @constant"), 1)
+    assert lowered.functions["several"].atomic
+    assert finals(lowered, SEEN[1], ("x", ""), ("y", "")) == {(0, 1, 5), (5, 1, 5)}
+
+
+def test_part_of_another_atomic_function_stays_whole() -> None:
+    outer = """
+atomic function @outer() {
+  var %a: u32
+entry:
+  %a = load @y:*u32
+  call @several()
+  return
+}"""
+    text = two("  call @outer()", "  %a = load @y:*u32\n  store @x:*u32, %a", APART + outer)
+    with pytest.raises(IRError, match="is atomic, and its stores could wait"):
+        buffered(text)
+
+
+def test_loop_makes_many_stores() -> None:
+    """With one store in the source, and more of them than the buffer holds."""
+    more = """
+atomic function @fill() {
+  var %i: u32
+entry:
+  %i = 0:u32
+  jump again
+again:
+  branch lt(%i, 3:u32), body, done
+body:
+  store @x:*u32, %i
+  %i = add(%i, 1:u32)
+  jump again
+done:
+  return
+}"""
+    lowered = buffered(
+        two("  call @fill()", f"  %a = load @x:*u32\n  store {OWN_SEEN}, %a", more), 1
+    )
+    assert not lowered.functions["fill"].atomic
+    assert finals(lowered, SEEN[1], ("x", "")) == {(0, 2), (1, 2), (2, 2)}
 
 
 def test_pointers_signs_and_widths() -> None:

@@ -72,6 +72,7 @@ def test_a_violated_check() -> None:
         "pcids",
         "operations",
         "pages",
+        "store_buffer",
     }
     assert all(set(entry) == {"function", "reason"} for entry in result["exemptions"])
 

@@ -86,8 +86,10 @@ class _Pool:
         self.left = len(jobs)
         self.waiting = iter(range(len(jobs)))
         self.workers: dict[Connection, BaseProcess] = {}
-        # Workers inherit the mask: Ctrl-C reaches the parent alone.
+        # Workers inherit the mask: Ctrl-C reaches the parent alone.  They may be
+        # ended before their first line, so they inherit how SIGTERM ends them too.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
         try:
             for _ in range(count):
                 ours, theirs = multiprocessing.Pipe()
@@ -98,6 +100,7 @@ class _Pool:
                 theirs.close()
                 self.workers[ours] = worker
         finally:
+            signal.signal(signal.SIGTERM, handler)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def run(self) -> list[Any]:
@@ -145,7 +148,6 @@ class _Pool:
 
 def _serve(connection: Connection, work: Callable[[Any, Report], Any], parent: int) -> None:
     """The life of a worker: one job after another until it is ended."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         while os.getppid() == parent:
             if connection.poll(PATIENCE):

@@ -84,9 +84,14 @@ class Sharing:
 
     Interrupt contexts are agents of the same CPU: what they write is visible
     to the thread context even through its own element.
+
+    ``code``, if given, is what a pass has made of ``program`` that leaves its
+    own accesses to functions which get the addresses: what else it accesses is
+    as private and as constant as it was in ``program``.
     """
 
     program: Program
+    code: Program | None = None
     _written: set[Key] = field(default_factory=set)
     _written_by_others: set[Key] = field(default_factory=set)
     _written_by_interrupts: set[Key] = field(default_factory=set)
@@ -183,7 +188,7 @@ class Sharing:
     def visible(self, function: Function, instruction: Instruction) -> bool:
         """Whether ``instruction`` of ``function`` needs a step of its own."""
         if isinstance(instruction, Call):
-            callee = self.program.functions[instruction.function]
+            callee = (self.code or self.program).functions[instruction.function]
             return callee.atomic and self._atomic_visible(callee)
         address = address_of(instruction)
         if address is None:

@@ -25,17 +25,20 @@ from pmaplab.ir.nodes import (
 from pmaplab.ir.walk import successors
 
 
-def cut(program: Program) -> Program:
-    """``program`` with its steps placed; agents' functions only."""
-    return _Cutter(program).run()
+def cut(program: Program, plain: Program | None = None) -> Program:
+    """``program`` with its steps placed; agents' functions only.
+
+    ``plain`` is the program from which a pass has made it, as in Sharing.
+    """
+    return _Cutter(program, Sharing(plain or program, program)).run()
 
 
 class _Cutter:
     """Fixpoint over one bit per place: "an access may have happened"."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, sharing: Sharing) -> None:
         self.program = program
-        self.sharing = Sharing(program)
+        self.sharing = sharing
         self.exempt = {region for i in program.invariants for region in i.exempt}
         roots = [agent.entry for agent in program.agents]
         self.functions = [

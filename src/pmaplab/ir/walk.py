@@ -35,7 +35,6 @@ from pmaplab.ir.nodes import (
     Unary,
 )
 
-
 _EXPRESSIONS = get_args(Expr)
 _Item = TypeVar("_Item", Instruction, Terminator, Expr)
 

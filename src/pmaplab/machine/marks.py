@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from pmaplab.ir.nodes import (
     Binary,
@@ -104,8 +105,8 @@ class Marks:
 
 
 def _each(function: Function, new: Callable[[Instruction], list[Instruction]]) -> Function:
-    blocks = tuple(
-        replace(block, instructions=tuple(each for item in block.instructions for each in new(item)))
-        for block in function.blocks
-    )
-    return replace(function, blocks=blocks)
+    blocks = []
+    for block in function.blocks:
+        code = chain.from_iterable(map(new, block.instructions))
+        blocks.append(replace(block, instructions=tuple(code)))
+    return replace(function, blocks=tuple(blocks))

@@ -4,8 +4,8 @@ Kernel Python.  Section numbers are those of the Intel SDM, volume 3A.
 
 There are ``2 * PAGES`` pages: first the user pages, then as many of the
 kernel.  Each address space has a page table for its user pages, and there is
-one table for the kernel's; an entry has the bits of table 4-20 that the pmap
-uses.  What CR3 holds is the address of a top-level page.  What such a page maps
+one table for the kernel's; an entry has the bits of a real one (4.5) that the
+pmap uses.  What CR3 holds is the address of a top-level page.  What such a page maps
 follows from where it lies, and never changes: as in the pmap, all those of
 processes share the kernel's table, and under PTI both of a process share its
 own.  So one store to an entry counts for every root that leads to it.

@@ -248,11 +248,12 @@ class StoreBuffers:
         advance = self._advance(variables)
         if settle is not None:
             advance.append(Call(None, settle, (), LOC))
-        after = "mark0" if self.marks else "done"
-        blocks.append(Block("advance", tuple(advance), Jump(after, LOC)))
+        end = Jump("mark0", LOC) if self.marks else Return(None, LOC)
+        blocks.append(Block("advance", tuple(advance), end))
         for number, region in enumerate(self.marks):
             blocks += self._nearer_to_mark(number, region, variables)
-        blocks.append(Block("done", (), Return(None, LOC)))
+        if self.marks:
+            blocks.append(Block("done", (), Return(None, LOC)))
         return Function(TO_MEMORY, (), variables, None, tuple(blocks), True, LOC)
 
     def _nearer_to_mark(

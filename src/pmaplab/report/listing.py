@@ -13,6 +13,7 @@ from rich.text import Text
 
 from pmaplab.errors import caret
 from pmaplab.ir.nodes import STORE_BUFFER, THREAD
+from pmaplab.machine.modes import TSO
 from pmaplab.search.bfs import ASSERTIONS
 from pmaplab.trace.record import Change, Trace, TraceStep
 
@@ -49,7 +50,8 @@ def trace_text(trace: Trace, *, full: bool = False) -> Text:
     spec, count = trace.spec, len(trace.steps)
     result = Text()
     result.append(f"counterexample to {trace.property}", style="bold red")
-    result.append(f": {spec.kernel_name}, scenario {spec.scenario}, {spec.mode}, {count} steps\n")
+    mode = spec.mode if spec.bounds.store_buffer is None else f"{spec.mode}, {TSO}"
+    result.append(f": {spec.kernel_name}, scenario {spec.scenario}, {mode}, {count} steps\n")
     rows = list(_rows(trace.steps, trace.prefix))
     shown = [full or _worth(row, trace) for row in rows]
     _unfold(rows, shown)

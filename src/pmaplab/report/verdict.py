@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pmaplab.errors import UsageError
 from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.nodes import Count
-from pmaplab.search.bfs import Limits, Progress, Result, search
 from pmaplab.memory import memory_assumptions
+from pmaplab.search.bfs import Limits, Progress, Result, search
 from pmaplab.spec import RunSpec, showing_source
 from pmaplab.system import System
 from pmaplab.trace.record import Trace, record

@@ -226,12 +226,15 @@ class BuildJob(SystemJob):
 
     def run(self) -> Built:
         system = self.build()
-        # A search of no states judges the bring-up alone.
-        result = search(system, limits=Limits(states=0))
-        text = print_program(system.program, locations=False) + repr(result.start)
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        violations = result.violations if result.bring_up else {}
-        return Built(digest, result.bring_up, violations)
+        text = print_program(system.program, locations=False)
+        bring_up: tuple[Move, ...] = ()
+        violations: dict[str, Violation] = {}
+        if system.bring_up is not None:
+            # A search of no states judges the bring-up alone.
+            result = search(system, limits=Limits(states=0))
+            text += repr(result.start)
+            bring_up, violations = result.bring_up, result.violations
+        return Built(hashlib.sha256(text.encode()).hexdigest(), bring_up, violations)
 
 
 @dataclass(frozen=True, slots=True)

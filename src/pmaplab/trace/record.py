@@ -102,7 +102,7 @@ class Recorder:
         self.values = Values(self.runner.interpreter.layout, spec.features.pcid)
         self.buffers = BufferedStores(self.values)
         self.waiting: list[list[_Place]] = [[] for _ in range(system.program.cpus)]
-        self.sharing = Sharing(self.runner.interpreter.program)
+        self.sharing = Sharing(system.bring_up) if system.bring_up else self._of_search()
         self.steps: list[TraceStep] = []
         self.prefix = 0
 
@@ -117,7 +117,7 @@ class Recorder:
             runner.executed()
             return False
         owner = program.agents[agent]
-        place = self._shown(runner.executed()) or stood
+        place = self._shown(program, runner.executed()) or stood
         waiting = self.waiting[owner.cpu]
         if owner.context == STORE_BUFFER:
             place = waiting.pop(0)
@@ -141,13 +141,16 @@ class Recorder:
         if in_bring_up:
             self.prefix = len(self.steps)
             if not runner.in_bring_up:
-                self.sharing = Sharing(self.system.program)
+                self.sharing = self._of_search()
         return True
 
-    def _shown(self, executed: list[Executed]) -> _Place | None:
+    def _of_search(self) -> Sharing:
+        program = self.system.program
+        return Sharing(self.system.plain or program, program)
+
+    def _shown(self, program: Program, executed: list[Executed]) -> _Place | None:
         """The visible access, else the last instruction; what an atomic
         function does is shown where it is called."""
-        program = self.sharing.program
         last = None
         for entry in executed:
             function = program.functions[entry.function]
