@@ -9,11 +9,11 @@ from typing import NoReturn
 
 from pmaplab.errors import InputError, KernelPythonError, Location
 from pmaplab.frontends.kernel_python.declarations import Declaration, Declarations, is_name, string
-from pmaplab.frontends.kernel_python.expressions import Signature
 from pmaplab.frontends.kernel_python.intrinsics import RESERVED
 from pmaplab.frontends.kernel_python.scope import Scope
 from pmaplab.frontends.kernel_python.source import SourceFile, imports
 from pmaplab.frontends.kernel_python.statements import lower_function
+from pmaplab.frontends.kernel_python.values import Signature
 from pmaplab.ir.callgraph import find_recursion, reachable_functions
 from pmaplab.ir.nodes import Agent, Function, InRegion, Invariant, Program
 from pmaplab.ir.types import U32, Scalar

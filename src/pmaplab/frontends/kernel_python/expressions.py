@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
 from pmaplab.errors import Location
@@ -21,6 +20,13 @@ from pmaplab.frontends.builder import (
 )
 from pmaplab.frontends.kernel_python.scope import INTEGERS, Scope, spelled
 from pmaplab.frontends.kernel_python.source import SourceFile
+from pmaplab.frontends.kernel_python.values import (
+    ARITHMETIC,
+    COMPARISONS,
+    Signature,
+    Value,
+    construct,
+)
 from pmaplab.ir.nodes import (
     Assign,
     Call,
@@ -36,59 +42,9 @@ from pmaplab.ir.nodes import (
     ThisCpu,
     Unary,
 )
-from pmaplab.ir.types import BOOL, I64, U32, U64, Array, Int, Pointer, Scalar, Struct, Type
+from pmaplab.ir.types import BOOL, I64, U32, U64, Array, Int, Pointer, Scalar, Struct
 
 Result = TypeVar("Result")
-
-_ARITHMETIC: dict[type[ast.operator], str] = {
-    ast.Add: "add",
-    ast.Sub: "sub",
-    ast.Mult: "mul",
-    ast.FloorDiv: "div",
-    ast.Mod: "mod",
-    ast.BitAnd: "and",
-    ast.BitOr: "or",
-    ast.BitXor: "xor",
-    ast.LShift: "shl",
-    ast.RShift: "shr",
-}
-_COMPARISONS: dict[type[ast.cmpop], str] = {
-    ast.Eq: "eq",
-    ast.NotEq: "ne",
-    ast.Lt: "lt",
-    ast.LtE: "le",
-    ast.Gt: "gt",
-    ast.GtE: "ge",
-    ast.Is: "eq",
-    ast.IsNot: "ne",
-}
-
-
-@dataclass(frozen=True)
-class Value:
-    """A lowered expression.
-
-    ``place`` says that ``expr`` is the address of an object of type ``kind``
-    in memory; otherwise it is the value itself.  A ``literal`` has no type of
-    its own and takes that of its surroundings; an ``open`` one, such as ~0xFFF,
-    is made anew once they are known.
-    """
-
-    expr: Expr
-    kind: Type
-    place: bool = False
-    literal: bool = False
-    open: bool = False
-
-
-@dataclass(frozen=True)
-class Signature:
-    """What callers of a function need to know."""
-
-    parameters: tuple[tuple[str, Scalar], ...]
-    result: Scalar | None
-    atomic: bool
-    location: Location
 
 
 class Expressions:
@@ -213,7 +169,7 @@ class Expressions:
                 return value
         self.fail(
             node,
-            f"{_construct(node)} is not part of kernel Python",
+            f"{construct(node)} is not part of kernel Python",
             "see docs/kernel-python.md for the expressions that are",
         )
         raise AssertionError
@@ -366,9 +322,9 @@ class Expressions:
     ) -> Value:
         if isinstance(op, ast.Div):
             self.fail(node, "/ is not integer division", "write //")
-        if type(op) not in _ARITHMETIC:
-            self.fail(node, f"{_construct(node)} is not part of kernel Python")
-        name = _ARITHMETIC[type(op)]
+        if type(op) not in ARITHMETIC:
+            self.fail(node, f"{construct(node)} is not part of kernel Python")
+        name = ARITHMETIC[type(op)]
         if self._is_literal(left) and self._is_literal(right):
             # As in the value of a constant: without a width, hence exact.
             numbers = [self.lower(side, None).expr for side in (left, right)]
@@ -403,9 +359,7 @@ class Expressions:
             case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
                 return self._is_literal(operand)
             case ast.BinOp(left=left, op=op, right=right):
-                return (
-                    type(op) in _ARITHMETIC and self._is_literal(left) and self._is_literal(right)
-                )
+                return type(op) in ARITHMETIC and self._is_literal(left) and self._is_literal(right)
         return False
 
     def _shift_count(self, node: ast.expr) -> Expr:
@@ -420,9 +374,9 @@ class Expressions:
 
     def binary(self, node: ast.expr, op: ast.operator, a: Expr, right: ast.expr) -> Expr:
         """``a op right`` for an augmented assignment to something of a's type."""
-        if type(op) not in _ARITHMETIC:
+        if type(op) not in ARITHMETIC:
             self.fail(node, "this operator is not part of kernel Python", "use // for division")
-        name = _ARITHMETIC[type(op)]
+        name = ARITHMETIC[type(op)]
         if not isinstance(a.type, Int) or a.type.bits == 1:
             self.fail(node, f"{spelled(a.type)} has no such operator")
         assert isinstance(a.type, Int)
@@ -431,9 +385,9 @@ class Expressions:
         return arithmetic(name, a, b, kind)
 
     def _compare(self, node: ast.expr, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Value:
-        if type(op) not in _COMPARISONS:
-            self.fail(node, f"{_construct(node)} is not part of kernel Python")
-        name = _COMPARISONS[type(op)]
+        if type(op) not in COMPARISONS:
+            self.fail(node, f"{construct(node)} is not part of kernel Python")
+        name = COMPARISONS[type(op)]
         a, b, _ = self._operands(left, right)
         if isinstance(a.type, Pointer) and name not in ("eq", "ne"):
             self.fail(node, "pointers are equal or not, nothing else")
@@ -619,22 +573,3 @@ def is_pure(owner: Expressions, node: ast.expr) -> bool:
             if declared is not None and not local and not isinstance(declared.type, Struct):
                 return False
     return True
-
-
-def _construct(node: ast.expr) -> str:
-    return {
-        "Lambda": "a lambda",
-        "ListComp": "a comprehension",
-        "Dict": "a dictionary",
-        "List": "a list",
-        "Set": "a set",
-        "Tuple": "a tuple",
-        "JoinedStr": "an f-string",
-        "NamedExpr": "an assignment inside of an expression",
-        "Await": "await",
-        "Yield": "yield",
-        "Starred": "*",
-        "Constant": "this literal",
-        "Compare": "this comparison",
-        "BinOp": "this operator",
-    }.get(type(node).__name__, type(node).__name__)

@@ -7,8 +7,9 @@ import re
 
 from pmaplab.frontends.builder import nothing
 from pmaplab.frontends.kernel_python.declarations import string
-from pmaplab.frontends.kernel_python.expressions import Expressions, Intrinsics, Value, is_pure
+from pmaplab.frontends.kernel_python.expressions import Expressions, Intrinsics, is_pure
 from pmaplab.frontends.kernel_python.scope import INTEGERS, spelled
+from pmaplab.frontends.kernel_python.values import Value
 from pmaplab.ir.nodes import (
     Assert,
     Assume,

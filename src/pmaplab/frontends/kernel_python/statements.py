@@ -7,9 +7,10 @@ import ast
 from pmaplab.errors import IRError, Location
 from pmaplab.frontends.builder import Builder, as_condition, compared, negated, nothing
 from pmaplab.frontends.kernel_python.declarations import Declaration, is_docstring, is_name
-from pmaplab.frontends.kernel_python.expressions import Expressions, Signature
+from pmaplab.frontends.kernel_python.expressions import Expressions
 from pmaplab.frontends.kernel_python.intrinsics import RESERVED, KernelIntrinsics
 from pmaplab.frontends.kernel_python.scope import Scope, spelled
+from pmaplab.frontends.kernel_python.values import Signature
 from pmaplab.ir.dataflow import check_assigned
 from pmaplab.ir.nodes import (
     Assign,
