@@ -73,6 +73,13 @@ def thread_context(function: F) -> F:
     return result
 
 
+def interrupt_context(function: F) -> F:
+    """What every CPU runs when it takes an interrupt, again and again; its
+    first action waits for one (an atomic function with an assume)."""
+    result: F = _never(function)
+    return result
+
+
 def bring_up_context(function: F) -> F:
     """What every CPU runs, on one schedule, before the search begins."""
     result: F = _never(function)

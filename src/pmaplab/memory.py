@@ -9,8 +9,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from pmaplab.frontends.kernel_python.source import PACKAGE_ROOT
+from pmaplab.ir.access import key_of
 from pmaplab.ir.callgraph import reachable_functions
-from pmaplab.ir.nodes import Program
+from pmaplab.ir.nodes import Program, Store
+from pmaplab.ir.walk import instructions
 
 # Entries of a store buffer where nothing else is asked for.
 DEFAULT_STORE_BUFFER = 2
@@ -20,10 +22,11 @@ _FILE = PACKAGE_ROOT / "kernels/freebsd/store_buffers.toml"
 @dataclass(frozen=True)
 class LeftOut:
     """``outside`` has the reason by name, ``at_once`` the lock by function,
-    ``open`` the machine event by function."""
+    ``direct`` the reason by function, ``open`` the machine event by function."""
 
     outside: dict[str, str]
     at_once: dict[str, str]
+    direct: dict[str, str]
     open: dict[str, str]
 
 
@@ -34,6 +37,7 @@ def left_out() -> LeftOut:
     return LeftOut(
         {entry["name"]: entry["reason"] for entry in data["outside"]},
         {name: entry["lock"] for entry in data["at_once"] for name in entry["functions"]},
+        {entry["function"]: entry["reason"] for entry in data["direct"]},
         {entry["function"]: entry["event"] for entry in data["open"]},
     )
 
@@ -42,6 +46,11 @@ def outside(program: Program) -> tuple[str, ...]:
     """What of the list a program has: a scenario of its own may be without the
     reference kernel."""
     return tuple(name for name in left_out().outside if name.split(".")[0] in program.structs)
+
+
+def direct(program: Program) -> tuple[str, ...]:
+    """The functions of a program that read memory past the store buffers."""
+    return tuple(name for name in left_out().direct if name in program.functions)
 
 
 def memory_assumptions(program: Program, bound: int) -> list[str]:
@@ -55,15 +64,28 @@ def memory_assumptions(program: Program, bound: int) -> list[str]:
             "a property sees memory through the store buffer of the CPU that it is asked for: "
             "a store counts for that CPU before others see it"
         )
-    for reason, names in _by_reason(left_out().outside, outside(program)).items():
+    used = [name for name in outside(program) if name.split(".")[0] in _stored(program, reached)]
+    for reason, names in _by_reason(left_out().outside, used).items():
         result.append(f"outside of the store buffers: {', '.join(names)}: {reason}")
     for lock, names in _by_reason(left_out().at_once, reached).items():
         result.append(
             f"a section under a lock reaches memory as one: {', '.join(names)}, under {lock}"
         )
+    result += _by_reason(left_out().direct, reached)
     for event in _by_reason(left_out().open, reached):
         result.append(f"{event} does not drain the store buffer")
     return result
+
+
+def _stored(program: Program, functions: Collection[str]) -> frozenset[str]:
+    """The structures to whose fields the functions store."""
+    keys = {
+        key_of(item.address)
+        for name in functions
+        for item in instructions(program.functions[name])
+        if isinstance(item, Store)
+    }
+    return frozenset(key[0] for key in keys if key is not None)
 
 
 def _by_reason(entries: dict[str, str], wanted: Collection[str]) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import functools
 from collections.abc import Mapping, Sequence
@@ -23,9 +24,10 @@ from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.cut import cut
 from pmaplab.ir.nodes import Program
 from pmaplab.ir.verify import verify
+from pmaplab.machine.interrupts import suspend_threads
 from pmaplab.machine.modes import Mode
 from pmaplab.machine.tso import LARGEST_BOUND, before_buffers, tso
-from pmaplab.memory import outside
+from pmaplab.memory import direct, outside
 from pmaplab.properties.regions import DEFAULT_FILE, Exemption, Regions, mark_regions, read_regions
 
 PROPERTY_MODULES = (
@@ -35,10 +37,14 @@ PROPERTY_MODULES = (
     # Not a property: the conditions in exemptions.toml name its variables.
     "pmaplab.kernels.freebsd.x86.mp_x86",
 )
+# Properties of a machine with pages.
+PAGING_MODULES = ("pmaplab.properties.stale",)
 # What the kernel really has (sys/amd64/include/pmap.h).
 PMAP_PCID_OVERMAX = 0x1000
 PMAP_PCID_OVERMAX_KERN = 0x800
 LARGEST_MAXCPU = 4096
+# What the machine does when a store has reached memory (machine/mmu.py).
+SETTLE = "tlb_settle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +89,10 @@ class Bounds:
         ):
             if not least <= value <= most:
                 raise UsageError(f"{name} must be from {least} to {most}, not {value}")
-        if self.store_buffer is not None:
-            if not 1 <= self.store_buffer <= LARGEST_BOUND:
-                raise UsageError(
-                    f"--store-buffer must be from 1 to {LARGEST_BOUND}, not {self.store_buffer}"
-                )
-            if self.pages:
-                raise UsageError("page tables are modelled under the memory model sc only")
+        if self.store_buffer is not None and not 1 <= self.store_buffer <= LARGEST_BOUND:
+            raise UsageError(
+                f"--store-buffer must be from 1 to {LARGEST_BOUND}, not {self.store_buffer}"
+            )
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,18 @@ class System:
         """The source text of a line, "" where there is none."""
         source = self.sources.get(file)
         return source.line(number).strip() if source else ""
+
+
+# Scenarios that need more than others.
+_BOUNDS = {
+    "activate": Bounds(kernel_processes=1, pages=1),
+    "shootdown": Bounds(kernel_processes=1, pages=1),
+}
+
+
+def default_bounds(scenario: str) -> Bounds:
+    """The bounds of a scenario, by name or path, where nothing else is asked for."""
+    return _BOUNDS.get(scenario, Bounds())
 
 
 def scenario_names() -> list[str]:
@@ -161,13 +176,17 @@ def build_system(
     file.  Raises a PmaplabError for anything that is wrong with them.
     """
     bounds.check()
+    if scenario in _BOUNDS and not bounds.pages:
+        raise UsageError(f"the scenario {scenario} has pages", advice="--pages is at least 1")
     regions = _regions(exemptions)
+    if not bounds.pages:
+        regions = regions.without(_paging_invariants())
     files: dict[str, SourceFile] = {}
     extra = [name for source in replacements for name in imports(source)]
     replacing = {source.name for source in replacements}
     for source in (
         *load_scenario(scenario),
-        *_package_files(*PROPERTY_MODULES),
+        *_package_files(*PROPERTY_MODULES, *(PAGING_MODULES if bounds.pages else ())),
         *_package_files(*extra),
     ):
         if source.name not in replacing:
@@ -187,7 +206,13 @@ def build_system(
     sysctls = [s.function for s in lowered.sysctls.values() if s.function is not None]
     main, before = marked, replace(marked, agents=lowered.bring_up, must_reach=())
     if bounds.store_buffer is not None:
-        main = tso(marked, bound=bounds.store_buffer, outside=outside(marked))
+        main = tso(
+            marked,
+            bound=bounds.store_buffer,
+            outside=outside(marked),
+            direct=direct(marked) if bounds.pages else (),
+            settle=SETTLE if bounds.pages and SETTLE in marked.functions else None,
+        )
         verify(main)
         before = before_buffers(before, main)
     program = _placed(main, sysctls, marked)
@@ -211,9 +236,15 @@ def _placed(program: Program, keep: Sequence[str], plain: Program | None = None)
     roots += [*program.exempt_when.values(), *keep]
     wanted = reachable_functions(program, roots)
     functions = {name: f for name, f in program.functions.items() if name in wanted}
-    result = cut(replace(program, functions=functions), plain)
+    result = suspend_threads(cut(replace(program, functions=functions), plain))
     verify(result)
     return result
+
+
+def _paging_invariants() -> frozenset[str]:
+    """The names of what PAGING_MODULES declare."""
+    trees = [source.tree for source in load_modules(PAGING_MODULES)]
+    return frozenset(n.name for t in trees for n in t.body if isinstance(n, ast.FunctionDef))
 
 
 def _regions(extra: Path | None) -> Regions:

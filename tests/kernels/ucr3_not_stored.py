@@ -16,9 +16,9 @@ from pmaplab.kernels.freebsd.amd64.pmap import (
     kernel_pmap,
     pmap,
     pmap_pcid_alloc,
-    pmap_pti_pcid_invalidate,
     pti,
 )
+from pmaplab.kernels.freebsd.amd64.support import pmap_pti_pcid_invalidate
 from pmaplab.machine.x86_64 import (
     CR3_PCID_MASK,
     CR3_PCID_SAVE,

@@ -258,7 +258,8 @@ TWINS = {
         "            tlb_drop_pcid(this_cpu(), current_pcid(this_cpu()))\n",
         "    if PAGES and value & CR3_PCID_SAVE == 0:\n"
         "        tlb_drop_pcid(this_cpu(), current_pcid(this_cpu()))\n"
-        "    CPU.cr3 = value & ~CR3_PCID_SAVE\n    if PAGES:\n",
+        "    CPU.cr3 = value & ~CR3_PCID_SAVE\n    if PAGES:\n"
+        "        if False:\n            pass\n",
     ),
     "MOV CR3 drops global translations": Change(
         "x86_64",
@@ -274,9 +275,9 @@ TWINS = {
     ),
     "no refill after MOV CR3": Change(
         "x86_64",
-        "            tlb_drop_pcid(this_cpu(), current_pcid(this_cpu()))\n"
+        '            sometimes("bit 63 of %cr3 keeps a translation")\n'
         "        tlb_refill(this_cpu())\n",
-        "            tlb_drop_pcid(this_cpu(), current_pcid(this_cpu()))\n",
+        '            sometimes("bit 63 of %cr3 keeps a translation")\n',
     ),
     "a change of PGE drops the current PCID only": Change(
         "x86_64", "if changed & CR4_PGE != 0 or", "if"

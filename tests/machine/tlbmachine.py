@@ -91,7 +91,7 @@ def small_system(
         main = tso(
             main,
             bound=store_buffer,
-            outside=["cpu_registers", "tlb", "tlb_context"],
+            outside=["cpu_registers", "tlb", "tlb_context", "page_grants"],
             direct=["walk"],
             settle="tlb_settle",
         )

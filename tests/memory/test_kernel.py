@@ -149,7 +149,7 @@ def test_the_list_names_what_there_is() -> None:
     for name in listed.open:
         assert program.functions[name].atomic and not _fenced(program, name)
     # The events of which nothing is said drain the buffer.
-    for name in ("load_cr3", "load_cr4", "ipi_startup", "_mtx_acquire"):
+    for name in ("load_cr3", "load_cr4", "ipi_startup", "_mtx_try"):
         assert _fenced(program, name)
     # A release is a store.
     assert not _fenced(program, "_mtx_release")

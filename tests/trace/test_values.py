@@ -66,7 +66,7 @@ def test_pointers_are_objects(values: Values, name: str, target: str, text: str)
 
 def test_a_pointer_has_the_name_of_its_type(values: Values) -> None:
     """A pmap lies at the place of a field of its vmspace."""
-    place = cell(values, "vmspace0.vm_pmap.pm_pml4").index
+    place = cell(values, "vmspace0.vm_pmap.pm_mtx.mtx_lock").index
     assert values.value(cell(values, "__pcpu[1].curpmap"), place) == "vmspace0.vm_pmap"
     assert values.value(cell(values, "__pcpu[1].curpmap"), 0) == "NULL"
 

@@ -31,11 +31,12 @@ from pmaplab.report.terminal import check_text
 from pmaplab.report.verdict import Verdict, check, exit_status
 from pmaplab.search.bfs import Limits
 from pmaplab.spec import RunSpec
-from pmaplab.system import Bounds, scenario_names
+from pmaplab.system import Bounds, default_bounds, scenario_names
 from pmaplab.trace.record import Trace
 from pmaplab.trace.store import traces_to_json
 
 _DEFAULTS = Bounds()
+_COUNTS = ("processes", "kernel_processes", "operations", "pcids", "pages")
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         ("kernel-processes", "kernel processes besides proc0"),
         ("operations", "operations per CPU"),
         ("pcids", "PCIDs per CPU besides the kernel's"),
+        ("pages", "user pages of an address space, and as many of the kernel"),
     ):
-        default = getattr(_DEFAULTS, name.replace("-", "_"))
+        default = _default(name.replace("-", "_"))
         parser.add_argument(
             f"--{name}",
             type=whole(),
-            default=default,
             metavar="N",
             help=f"{what} (default: {default})",
         )
@@ -104,17 +105,24 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.set_defaults(run=run)
 
 
+def _default(name: str) -> str:
+    """What a bound is where no option says so, with the scenarios that differ."""
+    usual = getattr(_DEFAULTS, name)
+    others = {s: getattr(default_bounds(s), name) for s in scenario_names()}
+    differ = [f"{value} in {s}" for s, value in others.items() if value != usual]
+    return ", ".join([str(usual), *differ])
+
+
 def run(options: argparse.Namespace) -> int:
     """Run the command; the exit status."""
     selected = modes(options.mode)
-    bounds = Bounds(
+    asked = {name: getattr(options, name) for name in _COUNTS}
+    bounds = replace(
+        default_bounds(options.scenario),
         cpus=options.cpus,
         maxcpu=max(options.cpus, 1) if options.maxcpu is None else options.maxcpu,
-        processes=options.processes,
-        kernel_processes=options.kernel_processes,
-        pcids=options.pcids,
-        operations=options.operations,
         store_buffer=store_buffer(options),
+        **{name: value for name, value in asked.items() if value is not None},
     )
     bounds.check()
     spec = RunSpec(

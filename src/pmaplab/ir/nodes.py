@@ -381,14 +381,18 @@ class GlobalDecl:
 
 
 THREAD = "thread"
+INTERRUPT = "interrupt"
 # Carries out what a thread has begun; it has no work of its own.
 STORE_BUFFER = "store buffer"
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """What moves by itself: ``context`` is ``thread``, ``store buffer``, or an
-    interrupt's name."""
+    """What moves by itself, in one of the contexts THREAD, INTERRUPT and
+    STORE_BUFFER.
+
+    It starts behind the Step with which ``entry`` may begin.  Only a thread has
+    work of its own, and so can be stuck."""
 
     name: str
     cpu: int

@@ -11,26 +11,55 @@ the refill for a store that has waited in a buffer is ``tlb_settle``.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pmaplab.kernel_python import (
     CPU_FOREACH,
     atomic,
     atomic_thread_fence_seq_cst,
+    sometimes,
+    static,
     this_cpu,
     u32,
     u64,
 )
-from pmaplab.machine.paging import X86_PG_V, pt_entry_t, pte_read, pte_write, walk
+from pmaplab.machine.paging import (
+    KERNEL_TABLE,
+    PT_ENTRIES,
+    USER_TABLES,
+    X86_PG_RW,
+    X86_PG_V,
+    page_index,
+    pt_entry_t,
+    pte_read,
+    pte_write,
+    walk,
+)
 from pmaplab.machine.tlb import (
+    FRAMES,
+    RIGHTS,
     current_pcid,
     permits,
     tlb_cached,
+    tlb_cached_anywhere,
     tlb_drop_all,
     tlb_drop_global_page,
     tlb_drop_page,
     tlb_refill,
     tlb_refill_page,
+    translation,
 )
 from pmaplab.machine.x86_64 import CPU, CR3_PCID_MASK
+
+
+class page_grants:
+    pages: Annotated[list[u64], PT_ENTRIES]
+
+
+# Ghost: what accesses may use without doing harm.  An entry that is stored adds
+# its translation; the operation that replaced it takes away the old one at its
+# end, with `revoke`.
+granted: Annotated[list[page_grants], USER_TABLES + 1] = static()
 
 # --- entries -----------------------------------------------------------------
 
@@ -52,8 +81,32 @@ def tlb_settle() -> None:
 
 
 @atomic
+def _grant(table: u32, page: u32, pte: pt_entry_t) -> None:
+    if pte & X86_PG_V != 0:
+        granted[table].pages[page_index(table, page)] |= translation(table, pte)
+
+
+@atomic
+def revoke(table: u32, page: u32) -> None:
+    """Ghost: the operation is over.  From now on only what the entry says is
+    granted: its frame, with its rights or fewer."""
+    pte = pte_read(table, page)
+    rights: u64 = 0
+    if pte & X86_PG_V != 0:
+        rights = translation(table, pte) | translation(table, pte & ~X86_PG_RW)
+    granted[table].pages[page_index(table, page)] = rights
+
+
+@atomic
+def granted_to(table: u32, page: u32) -> u64:
+    """The translations of the page that code which uses the table may use."""
+    return granted[table].pages[page_index(table, page)]
+
+
+@atomic
 def pte_store(table: u32, page: u32, pte: pt_entry_t) -> None:
     """A plain store: it invalidates nothing, on no CPU (4.10.4)."""
+    _grant(table, page, pte)
     pte_write(table, page, pte)
     tlb_refill_everywhere(page)
 
@@ -63,6 +116,7 @@ def pte_load_store(table: u32, page: u32, pte: pt_entry_t) -> pt_entry_t:
     """XCHG; the old entry."""
     atomic_thread_fence_seq_cst()
     old = pte_read(table, page)
+    _grant(table, page, pte)
     pte_write(table, page, pte)
     tlb_refill_everywhere(page)
     return old
@@ -71,6 +125,19 @@ def pte_load_store(table: u32, page: u32, pte: pt_entry_t) -> pt_entry_t:
 @atomic
 def pte_load_clear(table: u32, page: u32) -> pt_entry_t:
     return pte_load_store(table, page, 0)
+
+
+@atomic
+def fresh_frame(table: u32, page: u32) -> u32:
+    """A frame for a page that is not mapped: one that no CPU may hold a
+    translation to, so that a stale one is never taken for the new one.  Where
+    there is none, a stale use may go unnoticed."""
+    owner = 0 if table == KERNEL_TABLE else table
+    for frame in range(FRAMES):
+        if not tlb_cached_anywhere(page, 0xF << ((owner * FRAMES + frame) * RIGHTS)):
+            return frame
+    sometimes("no frame is left that nobody caches")
+    return 0
 
 
 # --- invalidation ------------------------------------------------------------

@@ -62,15 +62,21 @@ def page_table_of(root: u64, page: u32) -> u32:
 
 
 @atomic
+def page_index(table: u32, page: u32) -> u32:
+    """Where the table has the entry; an index outside of it is a page of the
+    other half."""
+    return page if table != KERNEL_TABLE else page - PAGES
+
+
+@atomic
 def pte_read(table: u32, page: u32) -> pt_entry_t:
-    return page_tables[table].pte[page if table != KERNEL_TABLE else page - PAGES]
+    return page_tables[table].pte[page_index(table, page)]
 
 
 @atomic
 def pte_write(table: u32, page: u32, pte: pt_entry_t) -> None:
-    """The store alone; an index outside of the table is a page of the other
-    half."""
-    page_tables[table].pte[page if table != KERNEL_TABLE else page - PAGES] = pte
+    """The store alone."""
+    page_tables[table].pte[page_index(table, page)] = pte
 
 
 @atomic

@@ -292,7 +292,7 @@ class StoreBuffers:
 
     def agent(self) -> Function:
         """What a store buffer does for ever."""
-        code = (Call(None, TO_MEMORY, (), LOC), Step(LOC))
+        code = (Step(LOC), Call(None, TO_MEMORY, (), LOC))
         blocks = (Block("entry", code, Jump("entry", LOC)),)
         return Function(AGENT, (), {}, None, blocks, False, LOC)
 

@@ -145,6 +145,12 @@ def permits(translations: u64, write: bool, user: bool) -> u64:
 
 
 @atomic
+def tlb_tells_apart(pcid: u64) -> bool:
+    """Whether there are sets for the PCID: CR3 can hold no other."""
+    return pcid & 0x7FF < LOW_PCIDS and pcid >> 11 <= HIGH_PCIDS
+
+
+@atomic
 def tlb_context_of(pcid: u64) -> u32:
     low: Annotated[u32, Range(0, LOW_PCIDS - 1)] = u32(pcid & 0x7FF)
     high: Annotated[u32, Range(0, HIGH_PCIDS)] = u32(pcid >> 11)
@@ -163,6 +169,18 @@ def tlb_cached(cpu: u32, page: u32) -> u64:
     rights."""
     own = tlbs[cpu].contexts[tlb_context_of(current_pcid(cpu))].pages[page]
     return own | tlbs[cpu].globals[page]
+
+
+@atomic
+def tlb_cached_anywhere(page: u32, translations: u64) -> bool:
+    """Whether some CPU may hold one of the translations, under any PCID."""
+    for cpu in range(mp_ncpus):
+        found = tlbs[cpu].globals[page]
+        for context in range(CONTEXTS):
+            found |= tlbs[cpu].contexts[context].pages[page]
+        if found & translations != 0:
+            return True
+    return False
 
 
 @atomic

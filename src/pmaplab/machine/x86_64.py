@@ -15,6 +15,7 @@ from pmaplab.kernel_python import (
     option,
     own,
     panic,
+    sometimes,
     static,
     this_cpu,
     u32,
@@ -23,11 +24,13 @@ from pmaplab.kernel_python import (
 from pmaplab.machine.paging import PAGES
 from pmaplab.machine.tlb import (
     current_pcid,
+    tlb_cached,
     tlb_drop_all,
     tlb_drop_contexts,
     tlb_drop_page,
     tlb_drop_pcid,
     tlb_refill,
+    tlb_tells_apart,
 )
 
 MAXCPU: Final[u32] = option("MAXCPU")
@@ -59,6 +62,10 @@ class cpu_registers:
     cr4: u64
     rflags_if: bool
     started: bool
+    # The CPU handles an interrupt; what it interrupted stands still.
+    in_interrupt: bool
+    # What runs, or was interrupted, runs at CPL 3.
+    user_mode: bool
     # Ghost: a MOV to CR3 has been executed since CR4.PCIDE was set.
     cr3_loaded: bool
 
@@ -89,6 +96,8 @@ def load_cr3(value: u64) -> None:
     if PAGES:
         if value & CR3_PCID_SAVE == 0:
             tlb_drop_pcid(this_cpu(), current_pcid(this_cpu()))
+        elif tlb_cached(this_cpu(), 0) != 0:
+            sometimes("bit 63 of %cr3 keeps a translation")
         tlb_refill(this_cpu())
 
 
@@ -135,15 +144,24 @@ def invpcid(kind: u32, pcid: u64, page: u32) -> None:
         pcid == 0 or CPU.cr4 & CR4_PCIDE != 0, "#GP: INVPCID of PCID %#x without CR4.PCIDE", pcid
     )
     if PAGES:
+        # Of a PCID that CR3 never held nothing is cached.
         if kind == INVPCID_ADDR:
-            tlb_drop_page(this_cpu(), pcid, page)
+            if tlb_tells_apart(pcid):
+                tlb_drop_page(this_cpu(), pcid, page)
         elif kind == INVPCID_CTX:
-            tlb_drop_pcid(this_cpu(), pcid)
+            if tlb_tells_apart(pcid):
+                tlb_drop_pcid(this_cpu(), pcid)
         elif kind == INVPCID_CTXGLOB:
             tlb_drop_all(this_cpu())
         else:
             tlb_drop_contexts(this_cpu())
         tlb_refill(this_cpu())
+
+
+@atomic
+def read_rflags_if() -> bool:
+    """The interrupt flag out of PUSHF."""
+    return CPU.rflags_if
 
 
 @atomic

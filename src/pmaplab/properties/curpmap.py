@@ -29,14 +29,18 @@ def curpmap_at_rest(cpu: u32) -> None:
     pm = vmspace_pmap(td.td_proc.p_vmspace)
     KASSERT(pc.curpmap == pm, "curpmap is not the pmap of curthread's process")
     cr3 = cpus[cpu].cr3
-    KASSERT(cr3 & ~CR3_PCID_MASK == pm.pm_cr3, "the loaded root %#x is not that of curpmap", cr3)
+    # Under PTI user mode has the other root.
+    user = cpus[cpu].user_mode and not cpus[cpu].in_interrupt and pm.pm_ucr3 != PMAP_NO_CR3
+    root = pm.pm_ucr3 if user else pm.pm_cr3
+    KASSERT(cr3 & ~CR3_PCID_MASK == root, "the loaded root %#x is not that of curpmap", cr3)
     pcid = pm.pm_pcids[cpu].pm_pcid
     if pmap_pcid_enabled:
         KASSERT(pcid != PMAP_PCID_NONE, "curpmap has no PCID: pm_pcid is PMAP_PCID_NONE")
         KASSERT(pm == kernel_pmap or pcid != PMAP_PCID_KERN, "curpmap uses the kernel's PCID")
         loaded = cr3 & CR3_PCID_MASK
+        expected = pcid | PMAP_PCID_USER_PT if user else pcid
         KASSERT(
-            loaded == pcid or (loaded == PMAP_PCID_KERN and not cpus[cpu].cr3_loaded),
+            loaded == expected or (loaded == PMAP_PCID_KERN and not cpus[cpu].cr3_loaded),
             "the loaded PCID is %d, but pm_pcid is %d",
             loaded,
             pcid,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,14 @@ class Regions:
 
     marks: tuple[Mark, ...]
     exemptions: tuple[Exemption, ...]
+
+    def without(self, invariants: Collection[str]) -> Regions:
+        """The same for a system that has none of these invariants."""
+        left = [
+            replace(e, invariants=tuple(i for i in e.invariants if i not in invariants))
+            for e in self.exemptions
+        ]
+        return replace(self, exemptions=tuple(e for e in left if e.invariants))
 
     def when_source(self) -> str:
         """Kernel Python for the conditions, one function each."""

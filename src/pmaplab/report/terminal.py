@@ -61,6 +61,8 @@ def bounds_text(bounds: Bounds) -> str:
     ]
     if bounds.pcids is not None:
         parts.append(counted(bounds.pcids, "PCID"))
+    if bounds.pages:
+        parts.append(counted(bounds.pages, "page"))
     if bounds.store_buffer is not None:
         parts.append(f"store buffers of {bounds.store_buffer}")
     return ", ".join(parts)

@@ -17,6 +17,9 @@ from pmaplab.trace.record import Trace, record
 
 HOLDS, VIOLATED, INCOMPLETE, VACUOUS = "holds", "violated", "incomplete", "vacuous"
 
+# The label in fresh_frame (machine/mmu.py).
+NO_FRESH_FRAME = "no frame is left that nobody caches"
+
 
 @dataclass(frozen=True, slots=True)
 class UsedExemption:
@@ -115,7 +118,7 @@ def judge(spec: RunSpec, system: System, result: Result, name: str | None) -> Ve
         depth=result.depth,
         prefix=len(result.bring_up),
         seconds=result.seconds,
-        assumptions=assumptions(spec, system),
+        assumptions=assumptions(spec, system) + _limits_of_frames(result),
         exemptions=tuple(
             UsedExemption(system.exemptions[region].function, system.exemptions[region].reason)
             for region in sorted(result.exemptions_used)
@@ -146,10 +149,13 @@ def assumptions(spec: RunSpec, system: System) -> tuple[str, ...]:
         result = ["memory model sc: every store is seen by all CPUs at once"]
     else:
         result = memory_assumptions(program, bounds.store_buffer)
-    result += [
-        "the TLB and IPIs are not part of the model: only what the kernel records is checked",
-        f"MAXCPU is {bounds.maxcpu}",
-    ]
+    if bounds.pages:
+        result += _paging_assumptions(spec.bounds.pages, system)
+    else:
+        result.append(
+            "the TLB and IPIs are not part of the model: only what the kernel records is checked"
+        )
+    result.append(f"MAXCPU is {bounds.maxcpu}")
     if "choosethread" in reached:
         result.append("one run queue serves all CPUs, so any CPU may run any thread")
         new = ", a pmap that is being filled in" if bounds.store_buffer is None else ""
@@ -178,6 +184,26 @@ def assumptions(spec: RunSpec, system: System) -> tuple[str, ...]:
     if spec.scenario in spec.user_files:
         result.append(f"the scenario file {spec.scenario} is the user's own")
     return tuple(result)
+
+
+def _limits_of_frames(result: Result) -> tuple[str, ...]:
+    if NO_FRESH_FRAME not in result.reached:
+        return ()
+    return (
+        "a page is mapped to a frame that it had before where a CPU may still cache all frames: "
+        "a stale use of that one goes unnoticed",
+    )
+
+
+def _paging_assumptions(pages: int, system: System) -> list[str]:
+    result = [
+        f"{counted(pages, 'user page')} in an address space, and as many of the "
+        "kernel; page tables of one level, without large pages, A and D bits",
+        "no thread is preempted within an operation; interrupts are taken between any two steps",
+    ]
+    if "change" in system.program.globals:
+        result.append("all changes of mappings in one run are made in the same way")
+    return result
 
 
 def counted(number: int, noun: str) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pmaplab.errors import ModelError
-from pmaplab.ir.nodes import STORE_BUFFER, THREAD, Instruction, Terminator
+from pmaplab.ir.nodes import THREAD, Instruction, Terminator
 from pmaplab.search.interpreter import Failure, Interpreter, State
 from pmaplab.search.run import Move, Runner
 from pmaplab.search.translate import DONE
@@ -402,7 +402,7 @@ class _Search:
                 if mask != reach[number]:
                     reach[number] = mask
                     changed = True
-        workers = self._agents_of(lambda context: context != STORE_BUFFER)
+        workers = self._agents_of(lambda context: context == THREAD)
         everyone = sum(1 << agent for agent in workers)
         for number, mask in enumerate(reach):
             if mask & everyone == everyone:

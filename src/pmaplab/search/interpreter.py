@@ -191,7 +191,7 @@ class Interpreter:
         """The state at power-on."""
         state = self.layout.initial()
         for base, agent in zip(self.layout.agents, self.program.agents, strict=True):
-            state[base] = self.code.entries[agent.entry]
+            state[base] = self.code.starts[agent.entry]
         return tuple(state)
 
     def done(self, state: State, agent: int) -> bool:

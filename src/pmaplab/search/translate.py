@@ -61,6 +61,8 @@ class Code:
     points: list[Any] = field(default_factory=lambda: [None] * FIRST_POINT)
     places: list[tuple[str, Instruction | Terminator]] = field(default_factory=list)
     entries: dict[str, int] = field(default_factory=dict)
+    # Where an agent of the function begins: behind a leading Step.
+    starts: dict[str, int] = field(default_factory=dict)
     atomics: dict[str, Callable[..., Any]] = field(default_factory=dict)
     sites: list[tuple[str, Instruction | Terminator]] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
@@ -147,7 +149,10 @@ class _Translator:
             for index, instruction in enumerate(block.instructions):
                 if isinstance(instruction, Step) or self._leaves(instruction):
                     self._point(function, block, index + 1)
-        self.code.entries[function.name] = self.numbers[function.name, function.blocks[0].label, 0]
+        first = function.blocks[0]
+        self.code.entries[function.name] = self.numbers[function.name, first.label, 0]
+        behind = 1 if first.instructions and isinstance(first.instructions[0], Step) else 0
+        self.code.starts[function.name] = self.numbers[function.name, first.label, behind]
 
     def _leaves(self, instruction: Instruction) -> bool:
         return (

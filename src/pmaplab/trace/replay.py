@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from pmaplab.errors import InputError, PmaplabError, TraceError
-from pmaplab.ir.nodes import STORE_BUFFER
+from pmaplab.ir.nodes import THREAD
 from pmaplab.search.bfs import ASSERTIONS, PROGRESS, stuck_failure
 from pmaplab.search.interpreter import Failure, Interpreter, State
 from pmaplab.system import System
@@ -117,7 +117,7 @@ def stuck_agent(system: System, state: State) -> int | None:
     stuck = {
         number
         for number, agent in enumerate(system.program.agents)
-        if agent.context != STORE_BUFFER and not interpreter.done(state, number)
+        if agent.context == THREAD and not interpreter.done(state, number)
     }
     seen, pending = {state}, [state]
     while pending and stuck:

@@ -15,10 +15,25 @@ from pmaplab.frontends.kernel_python.source import SourceFile, imports
 from pmaplab.frontends.kernel_python.statements import lower_function
 from pmaplab.frontends.kernel_python.values import Signature
 from pmaplab.ir.callgraph import find_recursion, reachable_functions
-from pmaplab.ir.nodes import Agent, Function, InRegion, Invariant, Program
+from pmaplab.ir.nodes import (
+    INTERRUPT,
+    THREAD,
+    Agent,
+    Block,
+    Call,
+    Function,
+    InRegion,
+    Invariant,
+    Jump,
+    Program,
+    Step,
+)
 from pmaplab.ir.types import U32, Scalar
 from pmaplab.ir.verify import EFFECTS
 from pmaplab.ir.walk import instructions, operands, subexpressions
+
+# What marks the functions that agents run.
+CONTEXTS = ("thread_context", "interrupt_context", "bring_up_context")
 
 
 @dataclass(frozen=True)
@@ -77,7 +92,7 @@ class _Compiler:
         self.sources = sources
         self.signatures: dict[str, Signature] = {}
         self.invariants: list[Invariant] = []
-        self.entries: dict[str, list[Declaration]] = {"thread_context": [], "bring_up_context": []}
+        self.entries: dict[str, list[Declaration]] = {name: [] for name in CONTEXTS}
 
     def run(self) -> Lowered:
         for declaration in self.declarations.names.values():
@@ -102,11 +117,14 @@ class _Compiler:
                 declaration.source.fail(
                     declaration.node, f"{declaration.name} is nested too deeply"
                 )
+        for declaration in self.entries["interrupt_context"]:
+            loop = _for_ever(lowered[declaration.name])
+            lowered[loop.name] = loop
         program = Program(
             structs=self.scope.structs,
             globals=self.scope.globals,
             functions=lowered,
-            agents=self._agents("thread_context"),
+            agents=self._agents("thread_context") + self._agents("interrupt_context"),
             invariants=tuple(self.invariants),
             must_reach=tuple(
                 string(r.source, r.call.args[0]) for r in self.declarations.must_reach
@@ -185,8 +203,8 @@ class _Compiler:
                     source.fail(
                         decorator,
                         f"@{ast.unparse(decorator)} is not part of kernel Python",
-                        "there are @atomic, @thread_context, @bring_up_context, @observer and "
-                        "@invariant(...)",
+                        f"there are @atomic, {', '.join(f'@{name}' for name in CONTEXTS)}, "
+                        "@observer and @invariant(...)",
                     )
         if atomic and any(declaration in entries for entries in self.entries.values()):
             source.fail(node, "a context is no atomic function")
@@ -247,7 +265,7 @@ class _Compiler:
     def _agents(self, context: str) -> tuple[Agent, ...]:
         entries = self.entries[context]
         if not entries:
-            if context == "bring_up_context":
+            if context != "thread_context":
                 return ()
             raise InputError(
                 "no file declares what the CPUs run",
@@ -257,7 +275,11 @@ class _Compiler:
             second = entries[1]
             second.source.fail(second.node, f"a second function is marked @{context}")
         entry = entries[0].name
-        return tuple(Agent(f"cpu{n}", n, "thread", entry) for n in range(self.cpus))
+        if context == "interrupt_context":
+            return tuple(
+                Agent(f"cpu{n}.interrupt", n, INTERRUPT, again(entry)) for n in range(self.cpus)
+            )
+        return tuple(Agent(f"cpu{n}", n, THREAD, entry) for n in range(self.cpus))
 
     def _check_observers(self, program: Program, sysctls: Mapping[str, Sysctl]) -> None:
         """Invariants, observers and sysctl handlers only look at the state."""
@@ -299,3 +321,14 @@ class _Compiler:
                 f"recursion: {' -> '.join(cycle)}",
                 "kernel Python has static stacks; write a loop",
             )
+
+
+def again(entry: str) -> str:
+    """The function that runs ``entry`` for ever."""
+    return f"{entry}_again"
+
+
+def _for_ever(function: Function) -> Function:
+    code = (Step(function.loc), Call(None, function.name, (), function.loc))
+    blocks = (Block("entry", code, Jump("entry", function.loc)),)
+    return Function(again(function.name), (), {}, None, blocks, False, function.loc)

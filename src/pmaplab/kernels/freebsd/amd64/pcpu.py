@@ -32,6 +32,8 @@ class pcpu:
     ucr3: u64
     pcid_gen: u32
     pcid_next: u32
+    # The last shootdown that the CPU has acknowledged.
+    smp_tlb_done: u32
     pm_save_cnt: counter
 
 

@@ -19,6 +19,7 @@ from pmaplab.kernel_python import (
     u64,
 )
 from pmaplab.kernels.freebsd.amd64.pcpu import PCPU, TSS, __pcpu
+from pmaplab.kernels.freebsd.amd64.support import pmap_pti_pcid_invalidate
 from pmaplab.kernels.freebsd.sys.cpuset import (
     CPU_CLR_ATOMIC,
     CPU_COUNT,
@@ -28,7 +29,7 @@ from pmaplab.kernels.freebsd.sys.cpuset import (
     CPU_ZERO,
     cpuset_t,
 )
-from pmaplab.kernels.freebsd.sys.mutex import critical_enter, critical_exit
+from pmaplab.kernels.freebsd.sys.mutex import critical_enter, critical_exit, mtx
 from pmaplab.kernels.freebsd.sys.proc import thread
 from pmaplab.kernels.freebsd.vm.vm_map import vmspace_pmap
 from pmaplab.machine.x86_64 import (
@@ -73,6 +74,7 @@ class pmap_pcids:
 
 
 class pmap:
+    pm_mtx: mtx
     # The pages of pm_pml4 and, under PTI, pm_pml4u: their physical addresses.
     pm_pml4: u64
     pm_pml4u: u64
@@ -170,13 +172,6 @@ def pmap_pcid_alloc(pm: pmap, cpuid: u32) -> u64:
     pm.pm_pcids[cpuid].pm_gen = new_gen
     PCPU.pcid_next = pcid_next + 1
     return 0
-
-
-def pmap_pti_pcid_invalidate(ucr3: u64, kcr3: u64) -> None:
-    """sys/amd64/amd64/support.S: flush a user PCID without INVPCID, by loading
-    its root and then the kernel's again; interrupts are disabled."""
-    load_cr3(ucr3)
-    load_cr3(kcr3)
 
 
 def pmap_activate_sw_pcid(pm: pmap, cpuid: u32, cr3: u64) -> None:

@@ -8,8 +8,16 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from pmaplab.kernel_python import atomic, atomic_clear_long, atomic_set_long, popcount, u32, u64
-from pmaplab.machine.x86_64 import MAXCPU
+from pmaplab.kernel_python import (
+    KASSERT,
+    atomic,
+    atomic_clear_long,
+    atomic_set_long,
+    popcount,
+    u32,
+    u64,
+)
+from pmaplab.machine.x86_64 import MAXCPU, mp_ncpus
 
 _NCPUWORDS: Final[u32] = (MAXCPU + 63) // 64
 # The model fills MAXCPU bits; the kernel fills whole words, which is the same
@@ -49,6 +57,14 @@ def CPU_FILL(p: cpuset_t) -> None:
     for i in range(_NCPUWORDS - 1):
         p.__bits[i] = 0xFFFFFFFFFFFFFFFF
     p.__bits[_NCPUWORDS - 1] = _LAST_WORD
+
+
+@atomic
+def CPU_COPY(p: cpuset_t) -> u64:
+    """A set by value, as a function's local is: one load.  CPUs beyond the
+    first 64 do not exist where this is used."""
+    KASSERT(mp_ncpus <= 64, "a set of %d CPUs is no word", mp_ncpus)
+    return p.__bits[0]
 
 
 def CPU_EMPTY(p: cpuset_t) -> bool:

@@ -1,4 +1,4 @@
-"""Spin mutexes and the protection levels: sys/sys/mutex.h,
+"""Mutexes and the protection levels: sys/sys/mutex.h, sys/kern/kern_mutex.c,
 sys/amd64/amd64/machdep.c (spinlock_enter), sys/kern/kern_switch.c (critical_enter).
 """
 
@@ -10,6 +10,7 @@ from pmaplab.kernel_python import (
     assume,
     atomic,
     atomic_thread_fence_seq_cst,
+    ia32_pause,
     ptr,
 )
 from pmaplab.kernels.freebsd.amd64.pcpu import PCPU
@@ -62,24 +63,59 @@ def spinlock_exit() -> None:
 
 
 @atomic
-def _mtx_acquire(m: mtx) -> None:
-    atomic_thread_fence_seq_cst()  # LOCK CMPXCHG
-    assume(m.mtx_lock == NULL)
-    m.mtx_lock = PCPU.curthread
-
-
-@atomic
 def _mtx_release(m: mtx) -> None:
     """A plain store: what it leaves may still wait in the store buffer."""
     KASSERT(m.mtx_lock == PCPU.curthread, "mtx_unlock_spin: not owned")
     m.mtx_lock = NULL
 
 
+@atomic
+def _mtx_try(m: mtx) -> bool:
+    atomic_thread_fence_seq_cst()  # LOCK CMPXCHG
+    if m.mtx_lock != NULL:
+        return False
+    m.mtx_lock = PCPU.curthread
+    return True
+
+
 def mtx_lock_spin(m: mtx) -> None:
     spinlock_enter()
-    _mtx_acquire(m)
+    while not _mtx_try(m):
+        # Give interrupts a chance while we spin.
+        spinlock_exit()
+        while m.mtx_lock != NULL:
+            ia32_pause()
+        spinlock_enter()
 
 
 def mtx_unlock_spin(m: mtx) -> None:
     _mtx_release(m)
     spinlock_exit()
+
+
+@atomic
+def mtx_lock(m: mtx) -> None:
+    """A default mutex: whoever waits spins or sleeps, with interrupts enabled
+    either way."""
+    atomic_thread_fence_seq_cst()  # LOCK CMPXCHG
+    assume(m.mtx_lock == NULL)
+    m.mtx_lock = PCPU.curthread
+
+
+@atomic
+def mtx_unlock(m: mtx) -> None:
+    atomic_thread_fence_seq_cst()  # LOCK CMPXCHG
+    KASSERT(m.mtx_lock == PCPU.curthread, "mtx_unlock: not owned")
+    m.mtx_lock = NULL
+
+
+@atomic
+def sched_pin() -> None:
+    """sys/sys/sched.h: the thread stays on its CPU."""
+    PCPU.curthread.td_pinned += 1
+
+
+@atomic
+def sched_unpin() -> None:
+    KASSERT(PCPU.curthread.td_pinned != 0, "sched_unpin: not pinned")
+    PCPU.curthread.td_pinned -= 1

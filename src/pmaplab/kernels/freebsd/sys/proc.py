@@ -40,6 +40,10 @@ class vmspace:
 
 class proc:
     p_vmspace: ptr[vmspace]
+    # An aio job of the process is being worked on.
+    p_aiojob: bool
+    # It execs or exits: aio_proc_rundown has found no job, and none may start.
+    p_rundown: bool
 
 
 class thread:
@@ -48,6 +52,7 @@ class thread:
     td_state: u8
     td_pflags: u32
     td_critnest: u32
+    td_pinned: u32
     md_spinlock_count: u32
     md_saved_flags: bool
     td_pcb: u64
@@ -73,6 +78,7 @@ thread0: thread = static(
     td_state=TDS_RUNNING,
     td_critnest=1,
     md_spinlock_count=1,
+    md_saved_flags=1,
     td_pcb=PCBS,
 )
 idlethreads: Annotated[list[thread], MAXCPU] = [

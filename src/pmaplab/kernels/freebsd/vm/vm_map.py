@@ -13,7 +13,9 @@ from pmaplab.kernel_python import (
 )
 from pmaplab.kernels.freebsd.amd64.pcpu import PCPU
 from pmaplab.kernels.freebsd.amd64.pmap import pmap, pmap_activate, pmap_pinit, pmap_release
+from pmaplab.kernels.freebsd.amd64.pmap_mappings import pmap_remove
 from pmaplab.kernels.freebsd.sys.proc import NVMSPACE, proc, thread, vmspace, vmspace0, vmspace_zone
+from pmaplab.machine.paging import PAGES
 
 
 @atomic
@@ -46,6 +48,8 @@ def vmspace_alloc() -> vmspace:
 
 
 def vmspace_dofree(vm: vmspace) -> None:
+    if PAGES:
+        pmap_remove(vmspace_pmap(vm), True)  # vm_map_remove
     pmap_release(vmspace_pmap(vm))
     uma_zfree_vmspace(vm)
 
@@ -92,3 +96,18 @@ def vmspace_exit(td: thread) -> None:
         pmap_activate(td)
         vmspace_dofree(vm)
     sometimes("a process exits")
+
+
+def vmspace_switch_aio(newvm: vmspace) -> None:
+    """A kernel worker adopts the address space of another process, or takes up
+    its own again."""
+    KASSERT(newvm.vm_refcnt > 0, "vmspace_switch_aio: newvm unreferenced")
+    p = PCPU.curthread.td_proc
+    oldvm = p.p_vmspace
+    if oldvm == newvm:
+        return
+    p.p_vmspace = newvm
+    atomic_add_int(newvm.vm_refcnt, 1)
+    pmap_activate(PCPU.curthread)
+    KASSERT(oldvm.vm_refcnt > 1, "vmspace_switch_aio: oldvm dropping last reference")
+    vmspace_free(oldvm)

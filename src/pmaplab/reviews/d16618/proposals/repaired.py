@@ -1,9 +1,16 @@
-"""vmspace0 owns a valid PCID from the start: the first one after the kernel's,
-in every CPU's first generation; the CPUs hand out the ones behind it."""
+"""What holds.
+
+vmspace0 owns a valid PCID from the start: the first one after the kernel's, in
+every CPU's first generation; the CPUs hand out the ones behind it.  And
+interrupts are disabled from pmap_pcid_alloc until curpmap is stored, whether
+there is INVPCID or not: a shootdown that comes in between finds neither the PCID
+loaded nor curpmap changed, flushes nothing of the new pmap, and clears pm_gen
+when it has been looked at already.
+"""
 
 from __future__ import annotations
 
-from pmaplab.kernel_python import CPU_FOREACH, NULL, ia32_pause
+from pmaplab.kernel_python import CPU_FOREACH, NULL, ia32_pause, sometimes
 from pmaplab.kernels.freebsd.amd64.mp_machdep import bootAP, mp_naps
 from pmaplab.kernels.freebsd.amd64.pcpu import PCPU, TSS, __pcpu
 from pmaplab.kernels.freebsd.amd64.pmap import (
@@ -12,13 +19,32 @@ from pmaplab.kernels.freebsd.amd64.pmap import (
     KPML4phys,
     kernel_pmap,
     pmap,
+    pmap_activate_sw_nopcid,
+    pmap_activate_sw_pcid,
     pmap_flags,
     pmap_pcid_enabled,
     pti,
 )
-from pmaplab.kernels.freebsd.sys.cpuset import CPU_FILL, CPU_ZERO
+from pmaplab.kernels.freebsd.sys.cpuset import (
+    CPU_CLR_ATOMIC,
+    CPU_FILL,
+    CPU_SET_ATOMIC,
+    CPU_ZERO,
+)
+from pmaplab.kernels.freebsd.sys.proc import thread
+from pmaplab.kernels.freebsd.vm.vm_map import vmspace_pmap
 from pmaplab.kernels.freebsd.x86.mp_x86 import aps_ready
-from pmaplab.machine.x86_64 import CR4_PCIDE, CR4_PGE, MAXCPU, load_cr3, load_cr4, rcr4
+from pmaplab.machine.x86_64 import (
+    CR4_PCIDE,
+    CR4_PGE,
+    MAXCPU,
+    intr_disable,
+    intr_restore,
+    load_cr3,
+    load_cr4,
+    rcr3,
+    rcr4,
+)
 from pmaplab.reviews.d16618.proposals.committed import pmap_activate_boot
 from pmaplab.reviews.d16618.proposals.tail import init_secondary_tail
 
@@ -50,6 +76,26 @@ def pmap_pinit0(pm: pmap) -> None:
         if not pti:
             __pcpu[i].kcr3 = PMAP_NO_CR3
     pmap_activate_boot(pm)
+
+
+def pmap_activate_sw(td: thread) -> None:
+    oldpmap = PCPU.curpmap
+    pm = vmspace_pmap(td.td_proc.p_vmspace)
+    if oldpmap == pm:
+        return
+    cpuid = PCPU.cpuid
+    CPU_SET_ATOMIC(cpuid, pm.pm_active)
+    cr3 = rcr3()
+    if pmap_pcid_enabled:
+        rflags = intr_disable()
+        pmap_activate_sw_pcid(pm, cpuid, cr3)
+        intr_restore(rflags)
+    else:
+        pmap_activate_sw_nopcid(pm, cr3)
+    if pm.pm_ucr3 != PMAP_NO_CR3:
+        TSS.tss_rsp0 = PCPU.pti_stack
+    CPU_CLR_ATOMIC(cpuid, oldpmap.pm_active)
+    sometimes("a pmap is activated")
 
 
 def init_secondary() -> None:
