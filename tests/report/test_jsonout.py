@@ -48,6 +48,9 @@ def test_a_violated_check() -> None:
         "exemptions",
         "unreached",
         "stopped",
+        "engine",
+        "build_seconds",
+        "note",
         "failed",
         "trace",
     }

@@ -11,13 +11,16 @@ from rich.text import Text
 
 from pmaplab.cli.options import (
     SUMMARY_OF_STATUS,
+    add_engine,
     add_format,
     add_memory,
     add_mode,
     add_proposal,
     add_sizes,
+    engine,
     modes,
     seconds,
+    size,
     store_buffer,
     whole,
 )
@@ -25,6 +28,7 @@ from pmaplab.cli.output import OutputFile, show
 from pmaplab.cli.parallel import Report, run_all
 from pmaplab.cli.progress import ProgressBar
 from pmaplab.errors import OutputError
+from pmaplab.native.choose import Engine
 from pmaplab.report.jsonout import check_json, dumps
 from pmaplab.report.listing import trace_text
 from pmaplab.report.terminal import check_text
@@ -46,6 +50,7 @@ class Job:
     spec: RunSpec
     name: str | None
     limits: Limits
+    engine: Engine
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -98,6 +103,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--time-limit", type=seconds, metavar="SECONDS", help="stop each search after this time"
     )
     parser.add_argument(
+        "--memory-limit",
+        type=size,
+        metavar="SIZE",
+        help="stop each native search beyond this memory: bytes, or with K, M or G",
+    )
+    add_engine(parser)
+    parser.add_argument(
         "-o", "--output", metavar="FILE.json", help="store the counterexamples for `pmaplab trace`"
     )
     parser.add_argument("--full", action="store_true", help="show every step of a counterexample")
@@ -132,8 +144,11 @@ def run(options: argparse.Namespace) -> int:
         kernel=options.kernel,
         exemptions=options.exemptions,
     ).pinned()
-    limits = Limits(options.max_states, options.time_limit)
-    jobs = [Job(replace(spec, mode=mode.name), options.property, limits) for mode in selected]
+    limits = Limits(options.max_states, options.time_limit, options.memory_limit)
+    chosen = engine(options, len(selected))
+    jobs = [
+        Job(replace(spec, mode=mode.name), options.property, limits, chosen) for mode in selected
+    ]
     with OutputFile(options.output) if options.output else nullcontext() as file:
         with ProgressBar(len(jobs), "searching") as bar:
             verdicts = run_all(jobs, search_job, bar)
@@ -154,7 +169,7 @@ def search_job(job: Job, report: Report) -> Verdict:
     def progress(states: int, _: int, depth: int) -> None:
         report(f"{job.spec.mode}: {states:,} states, depth {depth}")
 
-    return check(job.spec, name=job.name, limits=job.limits, progress=progress)
+    return check(job.spec, name=job.name, limits=job.limits, progress=progress, engine=job.engine)
 
 
 def _store(file: OutputFile, verdicts: Sequence[Verdict]) -> OutputError | None:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pmaplab.errors import UsageError
 from pmaplab.machine.modes import MODES, SC, TSO, Mode, find_mode
 from pmaplab.memory import DEFAULT_STORE_BUFFER
+from pmaplab.native.choose import AUTO, ENGINES, Engine
+from pmaplab.native.engine import cores
 
 SUMMARY_OF_STATUS = (
     "Exit status: 0 all hold, 1 some violated, 2 bad usage or input, "
@@ -85,6 +87,38 @@ def add_sizes(parser: argparse.ArgumentParser, cpus: int, maxcpu: str) -> None:
         metavar="N",
         help=f"MAXCPU, the size of a set of CPUs (default: {maxcpu})",
     )
+
+
+_BYTES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def size(text: str) -> int:
+    """An option's type: a number of bytes, with K, M or G for more of them."""
+    unit = _BYTES.get(text[-1:].upper(), 1)
+    value = whole(1)(text if unit == 1 else text[:-1])
+    return value * unit
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """``--engine`` and ``--threads``."""
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default=AUTO,
+        help="what searches: generated C, or the interpreter (default: C with a C compiler)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=whole(1),
+        metavar="N",
+        help="threads of a native search (default: all cores, shared between the searches)",
+    )
+
+
+def engine(options: argparse.Namespace, searches: int) -> Engine:
+    """The engine that they ask for, when there are so many searches."""
+    shared = max(1, cores() // max(1, searches))
+    return Engine(options.engine, options.threads or shared)
 
 
 def add_memory(parser: argparse.ArgumentParser) -> None:

@@ -44,6 +44,9 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "exemptions": [asdict(exemption) for exemption in verdict.exemptions],
         "unreached": list(verdict.unreached),
         "stopped": verdict.stopped,
+        "engine": verdict.engine,
+        "build_seconds": round(verdict.build_seconds, 3),
+        "note": verdict.note,
         "failed": None if trace is None else failed_to_json(trace.failed),
         "trace": [] if trace is None else [step_to_json(step) for step in trace.steps],
     }

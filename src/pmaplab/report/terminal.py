@@ -42,6 +42,8 @@ def check_text(verdicts: Sequence[Verdict]) -> Text:
         where = f"{verdict.spec.mode}: "
         if verdict.stopped is not None:
             result.append(f"{where}incomplete: {verdict.stopped}\n", style=_CAUTION)
+        if verdict.note is not None:
+            result.append(f"{where}{verdict.note}\n", style=_CAUTION)
         for label in verdict.unreached if verdict.stopped is None else ():
             result.append(f'{where}never reached: "{label}"\n', style=_CAUTION)
     modes = [verdict.spec.mode for verdict in verdicts]

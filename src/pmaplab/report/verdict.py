@@ -10,7 +10,8 @@ from pmaplab.errors import UsageError
 from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.nodes import Count
 from pmaplab.memory import memory_assumptions
-from pmaplab.search.bfs import Limits, Progress, Result, search
+from pmaplab.native.choose import DEFAULT_ENGINE, Engine, search_with
+from pmaplab.search.bfs import Limits, Progress, Result
 from pmaplab.spec import RunSpec, showing_source
 from pmaplab.system import System
 from pmaplab.trace.record import Trace, record
@@ -44,7 +45,8 @@ class Verdict:
 
     ``asked`` is the one property that was asked about, None for all of them;
     ``depth`` counts the levels of the search, behind ``prefix`` steps of
-    bring-up; ``seconds`` is its time.
+    bring-up; ``seconds`` is its time, ``build_seconds`` what compiling took before
+    it.  ``engine`` did it; ``note`` says why that is not the one asked for.
     """
 
     spec: RunSpec
@@ -60,6 +62,9 @@ class Verdict:
     exemptions: tuple[UsedExemption, ...]
     unreached: tuple[str, ...]
     stopped: str | None
+    engine: str
+    build_seconds: float
+    note: str | None
 
     @property
     def trace(self) -> Trace | None:
@@ -82,6 +87,7 @@ def check(
     name: str | None = None,
     limits: Limits | None = None,
     progress: Progress | None = None,
+    engine: Engine = DEFAULT_ENGINE,
 ) -> Verdict:
     """Build the system of ``spec``, search it, and judge property ``name``, or
     all of them.
@@ -91,7 +97,7 @@ def check(
     """
     system = spec.build()
     with showing_source(system):
-        result = search(system, limits=limits, progress=progress)
+        result = search_with(engine, system, limits=limits, progress=progress)
         return judge(spec, system, result, name)
 
 
@@ -126,6 +132,9 @@ def judge(spec: RunSpec, system: System, result: Result, name: str | None) -> Ve
         ),
         unreached=result.unreached,
         stopped=result.stopped,
+        engine=result.engine,
+        build_seconds=result.build_seconds,
+        note=result.note,
     )
 
 

@@ -36,10 +36,14 @@ PART_MASK = (1 << PART_BITS) - 1
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What ends a search early: it is then `incomplete`."""
+    """What ends a search early: it is then `incomplete`.
+
+    ``memory`` is in bytes; the native engine alone heeds it.
+    """
 
     states: int | None = None
     seconds: float | None = None
+    memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,9 @@ class Result:
     why not.  ``bring_up`` are the moves before the search, which begins in the
     state ``start``.  ``violations`` holds a shortest counterexample by property.
     ``finals`` are the memories, if they were asked for, of the states in which
-    every thread is done and nothing moves any more.
+    every thread is done and nothing moves any more.  ``build_seconds`` is what
+    compiling took, apart from ``seconds``; ``note`` says why another engine
+    than the one asked for did the search.
     """
 
     properties: tuple[str, ...]
@@ -88,6 +94,9 @@ class Result:
     exemptions_used: set[str] = field(default_factory=set)
     reached: frozenset[str] = frozenset()
     unreached: tuple[str, ...] = ()
+    engine: str = "python"
+    build_seconds: float = 0.0
+    note: str | None = None
     at_rest: AtRest | None = None
     finals: tuple[State, ...] = ()
 
@@ -144,7 +153,69 @@ def search(
             gc.enable()
 
 
-class _Search:
+class BegunSearch:
+    """What every search does before its first state: the bring-up, judged.
+
+    ``interpreter`` is that of the search, ``prefix`` the moves of the bring-up.
+    """
+
+    def __init__(self, system: System, judge_bring_up: bool) -> None:
+        self.system = system
+        self.judge_bring_up = judge_bring_up
+        self.interpreter = Interpreter(system.program)
+        names = dict.fromkeys(i.property for i in system.program.invariants if i.property)
+        self.result = Result((*names, ASSERTIONS, PROGRESS))
+        self.prefix: tuple[Move, ...] = ()
+
+    def begin(self) -> bool:
+        """Run the bring-up; False when it ends in a failure."""
+        result, runner = self.result, Runner(self.system)
+        self._judge_prefix(runner)
+        ended = False
+        while runner.in_bring_up and not ended:
+            ended = runner.bring_up_step() is not None
+            self._judge_prefix(runner)
+        self.prefix = result.bring_up = tuple(runner.moves)
+        result.start = runner.state
+        if ended:
+            result.stopped = "an assertion fails before the bring-up is over"
+        # What was looked at before the search is no part of it.
+        self.interpreter.forget()
+        return not ended
+
+    def judge(self, state: State) -> list[tuple[str, int, Failure]]:
+        """The properties that fail in ``state``; notes the exemptions used."""
+        result: list[tuple[str, int, Failure]] = []
+        for number, cpu, failure, inside in self.interpreter.broken(state):
+            if inside:
+                for name, bit in self.interpreter.regions.items():
+                    if inside & bit:
+                        self.result.exemptions_used.add(name)
+            else:
+                result.append((self.system.program.invariants[number].property, cpu, failure))
+        return result
+
+    def _judge_prefix(self, runner: Runner) -> None:
+        if not self.judge_bring_up:
+            return
+        moves, found = tuple(runner.moves), []
+        if runner.failure is not None:
+            cpu = self.system.program.agents[moves[-1][0]].cpu
+            found.append((ASSERTIONS, cpu, runner.failure))
+        else:
+            found += self.judge(self.interpreter.split(runner.state)[0])
+        for name, cpu, failure in found:
+            self.result.violations.setdefault(name, Violation(name, moves, failure, cpu))
+
+    def note_labels(self, reached: frozenset[str]) -> None:
+        """Put the labels that were reached into the result."""
+        self.result.reached = reached
+        self.result.unreached = tuple(
+            label for label in self.system.program.must_reach if label not in reached
+        )
+
+
+class _Search(BegunSearch):
     """States are interned: the memory has a number, each agent's part has one,
     and a state is the tuple of these packed into one integer.  Properties see
     the memory only, so each memory is judged once.
@@ -158,15 +229,11 @@ class _Search:
         judge_bring_up: bool,
         progress: Progress | None,
     ) -> None:
-        self.system = system
+        super().__init__(system, judge_bring_up)
         self.limits = limits
         self.stop_at_first = stop_at_first
-        self.judge_bring_up = judge_bring_up
         self.progress = progress
-        self.interpreter = Interpreter(system.program)
         self.agents = range(len(system.program.agents))
-        names = dict.fromkeys(i.property for i in system.program.invariants if i.property)
-        self.result = Result((*names, ASSERTIONS, PROGRESS))
         self.memories: dict[State, int] = {}
         self.memory: list[list[int]] = []
         self.judged: list[list[tuple[str, int, Failure]]] = []
@@ -184,21 +251,9 @@ class _Search:
 
     def run(self) -> Result:
         started = time.monotonic()
-        result, program = self.result, self.system.program
-        runner = Runner(self.system)
-        self._judge_prefix(runner)
-        ended = False
-        while runner.in_bring_up and not ended:
-            ended = runner.bring_up_step() is not None
-            self._judge_prefix(runner)
-        self.prefix = result.bring_up = tuple(runner.moves)
-        result.start = runner.state
-        if ended:
-            result.stopped = "an assertion fails before the bring-up is over"
-        else:
-            # What was looked at before the search is no part of it.
-            self.interpreter.forget()
-            memory, parts = self.interpreter.split(runner.state)
+        result = self.result
+        if self.begin():
+            memory, parts = self.interpreter.split(result.start)
             packed = self._memory(list(memory))
             for part in parts:
                 packed = packed << PART_BITS | self._part(list(part))
@@ -210,11 +265,8 @@ class _Search:
         result.seconds = time.monotonic() - started
         marks = self.interpreter.context.marks
         labels = self.interpreter.code.labels
-        result.reached = frozenset(
-            label for number, label in enumerate(labels) if marks & 1 << number
-        )
-        result.unreached = tuple(
-            label for label in program.must_reach if label not in result.reached
+        self.note_labels(
+            frozenset(label for number, label in enumerate(labels) if marks & 1 << number)
         )
         return result
 
@@ -322,7 +374,7 @@ class _Search:
         if number is None:
             number = self.memories[memory] = len(self.memory)
             self.memory.append(cells)
-            self.judged.append(self._judge(memory))
+            self.judged.append(self.judge(memory))
         return number
 
     def _part(self, cells: list[int]) -> int:
@@ -347,30 +399,6 @@ class _Search:
         return number
 
     # --- properties --------------------------------------------------------
-
-    def _judge(self, state: State) -> list[tuple[str, int, Failure]]:
-        """The properties that fail in ``state``; notes the exemptions used."""
-        result: list[tuple[str, int, Failure]] = []
-        for number, cpu, failure, inside in self.interpreter.broken(state):
-            if inside:
-                for name, bit in self.interpreter.regions.items():
-                    if inside & bit:
-                        self.result.exemptions_used.add(name)
-            else:
-                result.append((self.system.program.invariants[number].property, cpu, failure))
-        return result
-
-    def _judge_prefix(self, runner: Runner) -> None:
-        if not self.judge_bring_up:
-            return
-        moves, found = tuple(runner.moves), []
-        if runner.failure is not None:
-            cpu = self.system.program.agents[moves[-1][0]].cpu
-            found.append((ASSERTIONS, cpu, runner.failure))
-        else:
-            found += self._judge(self.interpreter.split(runner.state)[0])
-        for name, cpu, failure in found:
-            self.result.violations.setdefault(name, Violation(name, moves, failure, cpu))
 
     def _note(self, number: int, move: Move, failure: Failure) -> None:
         if ASSERTIONS not in self.result.violations:

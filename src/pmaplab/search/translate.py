@@ -54,6 +54,9 @@ ENDLESS = "an atomic loop does not end"
 RESULT = 0  # the scratch register that carries a returned value
 
 
+Point = tuple[str, str, int]  # function, block, instruction
+
+
 @dataclass
 class Code:
     """The translated program."""
@@ -63,14 +66,12 @@ class Code:
     entries: dict[str, int] = field(default_factory=dict)
     # Where an agent of the function begins: behind a leading Step.
     starts: dict[str, int] = field(default_factory=dict)
+    numbers: dict[Point, int] = field(default_factory=dict)
     atomics: dict[str, Callable[..., Any]] = field(default_factory=dict)
     sites: list[tuple[str, Instruction | Terminator]] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     scratch: int = 1
     source: str = ""
-
-
-Point = tuple[str, str, int]  # function, block, instruction
 
 
 def translate(
@@ -95,7 +96,7 @@ class _Translator:
         self.layout = layout
         self.traced = traced
         self.code = Code()
-        self.numbers: dict[Point, int] = {}
+        self.numbers = self.code.numbers
         self.lines: list[str] = []
         self.label_numbers: dict[str, int] = {}
         self.registers: dict[tuple[str, str], int] = {}
@@ -142,9 +143,9 @@ class _Translator:
 
     def _number(self, function: Function) -> None:
         """Numbers for the points of ``function``."""
-        joins = _joins(function)
+        heads = joins(function)
         for block in function.blocks:
-            if block.label in joins:
+            if block.label in heads:
                 self._point(function, block, 0)
             for index, instruction in enumerate(block.instructions):
                 if isinstance(instruction, Step) or self._leaves(instruction):
@@ -170,7 +171,7 @@ class _Translator:
             self.code.places.append((function.name, item))
 
 
-def _joins(function: Function) -> set[str]:
+def joins(function: Function) -> set[str]:
     """The entry, and every block that is not the only successor's own."""
     before = predecessors(function.blocks)
     return {function.blocks[0].label} | {
@@ -185,7 +186,7 @@ class _Emitter:
         self.owner = owner
         self.function = function
         self.blocks = {block.label: block for block in function.blocks}
-        self.joins = _joins(function)
+        self.joins = joins(function)
         self.writer = Writer(owner.layout, self.variable)
 
     def variable(self, name: str) -> str:

@@ -1,0 +1,165 @@
+"""Compiling a worker, and keeping what was compiled.
+
+The runtime is compiled once, a model once for each program.  A worker is found
+again by the contents of both, the compiler and its options.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from pmaplab.errors import ModelError
+
+RUNTIME = Path(__file__).with_name("runtime")
+# Says where builds are kept, instead of a folder below XDG_CACHE_HOME.
+CACHE_VARIABLE = "PMAPLAB_CACHE"
+_RUNTIME_OPTIONS = ("-std=gnu11", "-O3", "-pthread")
+# A model's code runs once for what it depends on: compiling fast counts for more.
+_MODEL_OPTIONS = ("-std=gnu11", "-O1", "-w")
+# Workers kept; the ones used longest ago go first.
+_MOST_KEPT = 200
+
+
+class NoCompiler(Exception):
+    """There is no C compiler on this machine, or it does not work."""
+
+
+def cache_folder() -> Path:
+    """Where builds are kept."""
+    named = os.environ.get(CACHE_VARIABLE)
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "pmaplab"
+
+
+def find_compiler() -> str | None:
+    """The C compiler: $CC, or the first of cc, gcc and clang that is there."""
+    wanted = os.environ.get("CC")
+    names = [wanted] if wanted else ["cc", "gcc", "clang"]
+    return next((found for name in names if (found := shutil.which(name))), None)
+
+
+def compiler() -> str:
+    """The same; raises NoCompiler."""
+    found = find_compiler()
+    if found is None:
+        raise NoCompiler("there is no C compiler on this machine")
+    return found
+
+
+@functools.cache
+def _identity(path: str) -> str:
+    try:
+        found = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise NoCompiler(f"{path} cannot be run: {error.strerror or error}") from None
+    return found.stdout
+
+
+def worker(model: str) -> Path:
+    """The executable for the C text of a model; compiled if it is not there.
+
+    Raises NoCompiler, and ModelError when the folder cannot be written.
+    """
+    cc = compiler()
+    key = _digest(_runtime_key(cc), model, *_MODEL_OPTIONS)
+    folder = cache_folder()
+    path = folder / f"worker-{key[:32]}"
+    if _is_whole(path):
+        os.utime(path)
+        return path
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix="build-") as name:
+            made = Path(name) / "worker"
+            source = Path(name) / "model.c"
+            source.write_text(model, encoding="utf-8")
+            objects = _runtime_objects(cc, folder)
+            model_object = Path(name) / "model.o"
+            include = f"-I{RUNTIME}"
+            _run([cc, *_MODEL_OPTIONS, include, "-c", str(source), "-o", str(model_object)])
+            libraries = ["-pthread", "-lm"]
+            _run([cc, "-o", str(made), str(model_object), *map(str, objects), *libraries])
+            _keep(made, path)
+        _prune(folder)
+    except OSError as error:
+        raise ModelError(
+            f"{folder}: a worker cannot be built there: {error.strerror or error}",
+            advice=f"set {CACHE_VARIABLE} to a folder that can be written, or use --engine python",
+        ) from None
+    return path
+
+
+def _runtime_key(cc: str) -> str:
+    sources = [path.read_text(encoding="utf-8") for path in sorted(RUNTIME.glob("*.[ch]"))]
+    return _digest(_identity(cc), *sources, *_RUNTIME_OPTIONS)
+
+
+def _runtime_objects(cc: str, folder: Path) -> list[Path]:
+    """The runtime, compiled."""
+    key = _runtime_key(cc)[:32]
+    objects = []
+    for source in sorted(RUNTIME.glob("*.c")):
+        path = folder / f"runtime-{key}-{source.stem}.o"
+        objects.append(path)
+        if _is_whole(path):
+            continue
+        with tempfile.TemporaryDirectory(dir=folder, prefix="build-") as name:
+            made = Path(name) / "made.o"
+            _run([cc, *_RUNTIME_OPTIONS, "-c", str(source), "-o", str(made)])
+            _keep(made, path)
+    return objects
+
+
+def _run(command: list[str]) -> None:
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    if found.returncode:
+        lines = found.stderr.strip().splitlines() or [f"status {found.returncode}"]
+        raise NoCompiler(f"the C compiler {command[0]} does not work: {lines[0]}")
+
+
+def _keep(made: Path, path: Path) -> None:
+    """Put a file in its place, and its digest beside it."""
+    digest = hashlib.sha256(made.read_bytes()).hexdigest()
+    beside = made.with_name("digest")
+    beside.write_text(digest, encoding="utf-8")
+    made.replace(path)
+    beside.replace(_beside(path))
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a kept file is there and is what it was."""
+    try:
+        wanted = _beside(path).read_text(encoding="utf-8")
+        return hashlib.sha256(path.read_bytes()).hexdigest() == wanted
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _prune(folder: Path) -> None:
+    kept = sorted(folder.glob("worker-*.sha256"), key=lambda path: path.stat().st_mtime)
+    for beside in kept[:-_MOST_KEPT]:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+            beside.with_name(beside.name.removesuffix(".sha256")).unlink()
+
+
+def _digest(*texts: str) -> str:
+    result = hashlib.sha256()
+    for text in texts:
+        data = text.encode()
+        result.update(f"{len(data)}:".encode())
+        result.update(data)
+    return result.hexdigest()

@@ -1,0 +1,69 @@
+"""Which engine searches: generated C where a compiler is found, or Python."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pmaplab.errors import UsageError
+from pmaplab.native.build import NoCompiler
+from pmaplab.native.codegen import Unsupported
+from pmaplab.native.engine import NotNative, search_natively
+from pmaplab.search.bfs import Limits, Progress, Result, search
+from pmaplab.system import System
+
+AUTO, NATIVE, PYTHON = "auto", "native", "python"
+ENGINES = (AUTO, NATIVE, PYTHON)
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """How to search: one of ENGINES, and the threads of a native search (None
+    for all cores)."""
+
+    name: str = AUTO
+    threads: int | None = None
+
+
+DEFAULT_ENGINE = Engine()
+
+
+def search_with(
+    engine: Engine,
+    system: System,
+    *,
+    limits: Limits | None = None,
+    stop_at_first: bool = False,
+    judge_bring_up: bool = True,
+    progress: Progress | None = None,
+) -> Result:
+    """As :func:`pmaplab.search.bfs.search`, by the engine asked for.
+
+    Raises UsageError where the native engine is asked for and cannot do it.
+    """
+    note = None
+    if engine.name != PYTHON:
+        try:
+            return search_natively(
+                system,
+                limits=limits,
+                stop_at_first=stop_at_first,
+                judge_bring_up=judge_bring_up,
+                progress=progress,
+                threads=engine.threads,
+            )
+        except (NoCompiler, NotNative, Unsupported) as error:
+            if engine.name == NATIVE:
+                raise UsageError(
+                    f"the native engine cannot search here: {error}",
+                    advice="--engine python is slower and needs nothing",
+                ) from None
+            note = f"searched by the interpreter, which is slow: {error}"
+    result = search(
+        system,
+        limits=limits,
+        stop_at_first=stop_at_first,
+        judge_bring_up=judge_bring_up,
+        progress=progress,
+    )
+    result.note = note
+    return result

@@ -1,0 +1,210 @@
+"""Searching natively: the same results as search/bfs, from generated C."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from pmaplab.ir.nodes import THREAD
+from pmaplab.native.build import worker
+from pmaplab.native.codegen import generate
+from pmaplab.native.groups import components
+from pmaplab.native.protocol import WORD, Question, ask
+from pmaplab.search.bfs import (
+    ASSERTIONS,
+    PROGRESS,
+    BegunSearch,
+    Limits,
+    Progress,
+    Result,
+    Violation,
+    stuck_failure,
+)
+from pmaplab.search.interpreter import State
+from pmaplab.search.run import Move
+from pmaplab.search.translate import DONE
+from pmaplab.system import System
+
+NATIVE = "native"
+
+
+class NativeError(Exception):
+    """The worker and the interpreter disagree: a mistake of pmaplab, and no
+    verdict."""
+
+
+class NotNative(Exception):
+    """What this search does is beyond the native engine."""
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def search_natively(
+    system: System,
+    *,
+    limits: Limits | None = None,
+    stop_at_first: bool = False,
+    judge_bring_up: bool = True,
+    progress: Progress | None = None,
+    threads: int | None = None,
+) -> Result:
+    """As :func:`pmaplab.search.bfs.search`, on ``threads`` threads (all cores).
+
+    Raises NoCompiler and Unsupported where it cannot be done, and WorkerDied.
+    """
+    run = _NativeSearch(system, judge_bring_up)
+    return run.run(limits or Limits(), stop_at_first, progress, threads or cores())
+
+
+class _NativeSearch(BegunSearch):
+    def run(
+        self, limits: Limits, stop_at_first: bool, progress: Progress | None, threads: int
+    ) -> Result:
+        result, interpreter = self.result, self.interpreter
+        result.engine = NATIVE
+        began = time.monotonic()
+        program, layout = self.system.program, interpreter.layout
+        executable = worker(generate(program, layout, interpreter.code))
+        started = time.monotonic()
+        result.build_seconds = started - began
+        if self.begin():
+            question = Question(
+                threads=threads,
+                states=0 if limits.states is None else max(limits.states, 1),
+                seconds=limits.seconds or 0,
+                memory=limits.memory or 0,
+                stop_at_first=stop_at_first,
+                memory_cells=layout.regions + program.cpus,
+                start=result.start,
+                components=components(layout),
+                agents=[
+                    (base, agent.cpu, agent.context == THREAD)
+                    for base, agent in zip(layout.agents, program.agents, strict=True)
+                ],
+            )
+            answer = ask(executable, question, progress)
+            result.seconds = time.monotonic() - started
+            self._take(answer, limits)
+        result.seconds = time.monotonic() - started
+        return result
+
+    def _take(self, answer: dict[str, Any], limits: Limits) -> None:
+        """Put what the worker found into the result."""
+        result, code = self.result, self.interpreter.code
+        if "error" in answer:
+            self._raise(answer["error"])
+        result.complete = answer["complete"]
+        result.states = answer["states"]
+        result.transitions = answer["transitions"]
+        result.depth = answer["depth"]
+        result.stopped = _reason(answer["stopped"], limits)
+        if not result.complete and result.stopped is None:
+            raise NativeError("the search is incomplete for no reason")
+        regions = self.system.program.regions
+        result.exemptions_used |= {regions[bit] for bit in answer["exempt"]}
+        self.note_labels(frozenset(code.labels[bit] for bit in answer["labels"]))
+        for violation in answer["violations"]:
+            self._violation(violation["kind"], violation["path"])
+
+    # --- counterexamples, taken again in the interpreter -----------------------
+
+    def _violation(self, kind: str | int, path: dict[str, Any]) -> None:
+        moves, state = self._replay(path["states"])
+        if kind == "failure":
+            self._failure(moves, state, path["agent"])
+        elif kind == "stuck":
+            self._stuck(moves, state, path["agent"])
+        else:
+            assert isinstance(kind, int)
+            name = self.system.program.invariants[kind].property
+            found = [each for each in self.judge(state) if each[0] == name]
+            if not found:
+                raise NativeError(f"{name} does not fail in the interpreter")
+            self._add(Violation(name, moves, found[0][2], found[0][1]))
+
+    def _add(self, violation: Violation) -> None:
+        known = self.result.violations.get(violation.property)
+        if known is None or violation.steps < known.steps:
+            self.result.violations[violation.property] = violation
+
+    def _replay(self, rows: Sequence[Sequence[int]]) -> tuple[tuple[Move, ...], State]:
+        state, moves = self.result.start, list(self.prefix)
+        if _raw(state) != list(rows[0]):
+            raise NativeError("a counterexample does not begin in the first state")
+        for number, row in enumerate(rows[1:]):
+            for move, after in self._successors(state):
+                if _raw(after) == row:
+                    moves.append(move)
+                    state = after
+                    break
+            else:
+                raise NativeError(f"step {number + 1} of a counterexample is not possible")
+        return tuple(moves), state
+
+    def _successors(self, state: State) -> Sequence[tuple[Move, State]]:
+        return [
+            ((agent, outcome.choices), outcome.state)
+            for agent in range(len(self.system.program.agents))
+            for outcome in self.interpreter.outcomes(state, agent)
+            if outcome.failure is None
+        ]
+
+    def _failure(self, moves: tuple[Move, ...], state: State, agent: int) -> None:
+        for outcome in self.interpreter.outcomes(state, agent):
+            if outcome.failure is not None:
+                cpu = self.system.program.agents[agent].cpu
+                last = (agent, outcome.choices)
+                self._add(Violation(ASSERTIONS, (*moves, last), outcome.failure, cpu))
+                return
+        raise NativeError("no assertion fails in the interpreter")
+
+    def _stuck(self, moves: tuple[Move, ...], state: State, agent: int) -> None:
+        point = state[self.interpreter.layout.agents[agent]]
+        if point == DONE or any(self.interpreter.outcomes(state, agent)):
+            raise NativeError("the agent can go on in the interpreter")
+        cpu = self.system.program.agents[agent].cpu
+        failure = stuck_failure(cpu, *self.interpreter.code.places[point])
+        self._add(Violation(PROGRESS, moves, failure, cpu))
+
+    def _raise(self, error: dict[str, Any]) -> NoReturn:
+        """Let the interpreter meet the same error, which it can explain."""
+        _, state = self._replay(error["path"]["states"])
+        if error["how"] == NOT_MODELLED:
+            raise NotNative("a step makes too many choices, or a pointer leads nowhere")
+        if error["agent"] >= 0:
+            list(self.interpreter.outcomes(state, error["agent"]))
+        else:
+            self.interpreter.forget()
+            self.interpreter.broken(state)
+        raise NativeError("the interpreter does not meet the error of the worker")
+
+
+NOT_MODELLED = 4
+
+
+def _raw(state: State) -> list[int]:
+    return [int(value) & WORD for value in state]
+
+
+def _reason(stopped: str, limits: Limits) -> str | None:
+    match stopped:
+        case "":
+            return None
+        case "states":
+            return f"the limit of {limits.states} states is reached"
+        case "time":
+            return f"the limit of {limits.seconds:g} seconds is reached"
+        case "memory" if limits.memory:
+            return f"the limit of {limits.memory} bytes of memory is reached"
+        case "memory":
+            return "there is no more memory"
+        case "first":
+            return "the first counterexample ends the search"
+    raise NativeError(f"the worker stopped for {stopped!r}")

@@ -1,0 +1,112 @@
+"""What the worker is told, and what it answers; runtime/main.c is the other side."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pmaplab.errors import ModelError
+
+WORD = (1 << 64) - 1
+
+
+@dataclass(frozen=True)
+class Question:
+    """One search; 0 stands for no limit.  ``agents`` has for each its first
+    cell, its CPU, and whether it has work of its own."""
+
+    threads: int
+    states: int
+    seconds: float
+    memory: int
+    stop_at_first: bool
+    memory_cells: int
+    start: Sequence[int]
+    components: Sequence[Sequence[int]]
+    agents: Sequence[tuple[int, int, bool]]
+
+    def text(self) -> str:
+        """The input of the worker."""
+        limits = (
+            self.threads,
+            self.states,
+            max(1, round(self.seconds * 1000)) if self.seconds else 0,
+            self.memory,
+            int(self.stop_at_first),
+        )
+        lines = [f"limits {_numbers(limits)}"]
+        cells = [int(value) & WORD for value in self.start]
+        lines.append(f"start {self.memory_cells} {len(cells)} {_numbers(cells)}")
+        lines.append(f"components {len(self.components)}")
+        lines += [f"{len(cells)} {_numbers(cells)}" for cells in self.components]
+        lines.append(f"agents {len(self.agents)}")
+        lines += [f"{base} {cpu} {int(works)}" for base, cpu, works in self.agents]
+        return "\n".join([*lines, "go", ""])
+
+
+def _numbers(values: Sequence[int]) -> str:
+    return " ".join(map(str, values))
+
+
+class WorkerDied(ModelError):
+    """The worker ended without a result: there is no verdict."""
+
+
+def ask(
+    worker: Path, question: Question, progress: Callable[[int, int, int], None] | None
+) -> dict[str, Any]:
+    """Run the worker; its result.
+
+    Raises WorkerDied when it ends in any other way than with a result.
+    """
+    with subprocess.Popen(
+        [str(worker)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            try:
+                process.stdin.write(question.text())
+                process.stdin.close()
+            except BrokenPipeError:
+                raise _died(process) from None
+            for line in process.stdout:
+                answer = _parsed(line)
+                if answer is None:
+                    raise _died(process)
+                if "progress" not in answer:
+                    if process.wait():
+                        raise _died(process)
+                    return answer
+                if progress is not None:
+                    progress(*answer["progress"])
+            raise _died(process)
+        finally:
+            process.kill()
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _died(process: subprocess.Popen[str]) -> WorkerDied:
+    assert process.stderr is not None
+    status = process.wait()
+    said = process.stderr.read().strip()
+    how = f"signal {-status}" if status < 0 else f"status {status}"
+    why = f": {said}" if said else ", perhaps for want of memory"
+    return WorkerDied(
+        f"the native worker has died ({how}){why}",
+        advice="lower the bounds, set --memory-limit, or try --engine python",
+    )

@@ -1,0 +1,148 @@
+#include "components.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "memory.h"
+
+static uint64_t mixed(uint64_t x)
+{
+	x ^= x >> 31;
+	x *= 0x9e3779b97f4a7c15u;
+	x ^= x >> 29;
+	x *= 0xbf58476d1ce4e5b9u;
+	return x ^ x >> 32;
+}
+
+static uint64_t row_hash(const struct component *c, const uint64_t *row)
+{
+	uint64_t sum = 0;
+
+	/* A sum over cells, so that it does not depend on how cells are grouped. */
+	for (unsigned i = 0; i < c->cells; i++)
+		sum += mixed(row[i] + mixed(c->cell[i] + 1));
+	return sum;
+}
+
+static uint64_t capacity(const struct component *c)
+{
+	return (uint64_t)1 << c->width;
+}
+
+static uint64_t row_bytes(const struct component *c)
+{
+	return capacity(c) * c->cells * sizeof(uint64_t);
+}
+
+static int make_room(struct component *c)
+{
+	c->rows = pages_map(row_bytes(c), 0);
+	c->hashes = pages_map(capacity(c) * sizeof(uint64_t), 0);
+	c->index = pages_map(2 * capacity(c) * sizeof(uint32_t), 0);
+	return c->rows == NULL || c->hashes == NULL || c->index == NULL ? -1 : 0;
+}
+
+static void give_up_room(struct component *c)
+{
+	pages_unmap(c->rows, row_bytes(c));
+	pages_unmap(c->hashes, capacity(c) * sizeof(uint64_t));
+	pages_unmap(c->index, 2 * capacity(c) * sizeof(uint32_t));
+}
+
+int component_open(struct component *c, unsigned cells, unsigned width)
+{
+	memset(c, 0, sizeof(*c));
+	c->cells = cells;
+	c->width = width;
+	pthread_mutex_init(&c->lock, NULL);
+	c->cell = calloc(cells, sizeof(uint32_t));
+	return c->cell == NULL ? -1 : make_room(c);
+}
+
+void component_close(struct component *c)
+{
+	give_up_room(c);
+	free(c->cell);
+	pthread_mutex_destroy(&c->lock);
+}
+
+uint64_t component_bytes(const struct component *c)
+{
+	return (uint64_t)c->count * (c->cells * sizeof(uint64_t) + 16);
+}
+
+/* Where in the index a row is, or would be. */
+static uint64_t place(const struct component *c, const uint64_t *row, uint64_t hash)
+{
+	uint64_t last = 2 * capacity(c) - 1, at = mixed(hash) & last;
+
+	while (c->index[at]) {
+		uint32_t number = c->index[at] - 1;
+
+		if (c->hashes[number] == hash && memcmp(&c->rows[(uint64_t)number * c->cells], row,
+		    c->cells * sizeof(uint64_t)) == 0)
+			break;
+		at = at + 1 & last;
+	}
+	return at;
+}
+
+static uint32_t append(struct component *c, const uint64_t *row, uint64_t hash, uint64_t at)
+{
+	uint32_t number = c->count++;
+
+	memcpy(&c->rows[(uint64_t)number * c->cells], row, c->cells * sizeof(uint64_t));
+	c->hashes[number] = hash;
+	c->index[at] = number + 1;
+	return number;
+}
+
+int component_widen(struct component *c, unsigned width)
+{
+	struct component old = *c;
+
+	c->width = width;
+	c->count = 0;
+	if (make_room(c))
+		return -1;
+	for (uint32_t number = 0; number < old.count; number++) {
+		const uint64_t *row = &old.rows[(uint64_t)number * c->cells];
+
+		append(c, row, old.hashes[number], place(c, row, old.hashes[number]));
+	}
+	give_up_room(&old);
+	return 0;
+}
+
+int component_number(struct component *c, const uint64_t *row, uint32_t *number)
+{
+	uint64_t hash = row_hash(c, row), at;
+	int status = 0;
+
+	pthread_mutex_lock(&c->lock);
+	at = place(c, row, hash);
+	if (c->index[at]) {
+		*number = c->index[at] - 1;
+	} else if (c->count < capacity(c)) {
+		*number = append(c, row, hash, at);
+	} else {
+		c->wanted = c->width + 1;
+		status = -1;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return status;
+}
+
+void component_unpack(const struct component *c, uint32_t number, uint64_t *s)
+{
+	const uint64_t *row = &c->rows[(uint64_t)number * c->cells];
+
+	for (unsigned i = 0; i < c->cells; i++)
+		s[c->cell[i]] = row[i];
+}
+
+void component_gather(const struct component *c, const uint64_t *s, uint64_t *row)
+{
+	for (unsigned i = 0; i < c->cells; i++)
+		row[i] = s[c->cell[i]];
+}

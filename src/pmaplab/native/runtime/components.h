@@ -1,0 +1,53 @@
+/*
+ * Components: the state is split into groups of cells, and what a group holds
+ * is kept once, under a number (collapse compression).  A state is the numbers
+ * of its components, each in its field of a word.
+ */
+#ifndef PMAPLAB_COMPONENTS_H
+#define PMAPLAB_COMPONENTS_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include "store.h"
+
+enum { MOST_COMPONENTS = 62 };
+
+struct component {
+	unsigned cells;
+	uint32_t *cell;		/* which cells of the state */
+	unsigned shift, width;	/* its field of a word */
+	unsigned wanted;	/* a width that some thread has asked for */
+	uint32_t count;		/* how many contents are known */
+	uint64_t *rows;		/* them, one after the other */
+	uint64_t *hashes;	/* by number: depends on cells and values only */
+	uint32_t *index;	/* open addressing: number + 1, or 0 */
+	pthread_mutex_t lock;
+};
+
+static inline word field_mask(const struct component *c)
+{
+	return (((word)1 << c->width) - 1) << c->shift;
+}
+
+static inline uint32_t field_of(const struct component *c, word state)
+{
+	return (uint32_t)(state >> c->shift) & (uint32_t)(((uint64_t)1 << c->width) - 1);
+}
+
+/* Room for 2^width contents; 0, or -1 without memory. */
+int component_open(struct component *c, unsigned cells, unsigned width);
+void component_close(struct component *c);
+/* Move everything known to room for 2^width contents. */
+int component_widen(struct component *c, unsigned width);
+/* What it takes, in bytes. */
+uint64_t component_bytes(const struct component *c);
+
+/* The number of a content; -1 when its field has no room for a new one. */
+int component_number(struct component *c, const uint64_t *row, uint32_t *number);
+/* Write a content into the cells of a state. */
+void component_unpack(const struct component *c, uint32_t number, uint64_t *s);
+/* The content of the cells of a state, gathered into `row`. */
+void component_gather(const struct component *c, const uint64_t *s, uint64_t *row);
+
+#endif

@@ -1,0 +1,216 @@
+/*
+ * The worker: reads what to search from standard input, and writes one line of
+ * JSON now and then, the last one with the result.  native/protocol.py is the
+ * other side.
+ */
+#define _GNU_SOURCE
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+#include "search.h"
+
+static _Noreturn void die(const char *why)
+{
+	fprintf(stderr, "%s\n", why);
+	exit(3);
+}
+
+static uint64_t number(void)
+{
+	uint64_t value;
+
+	if (scanf("%" SCNu64, &value) != 1)
+		die("the input is not what it should be");
+	return value;
+}
+
+static void keyword(const char *wanted)
+{
+	char word_read[32];
+
+	if (scanf("%31s", word_read) != 1 || strcmp(word_read, wanted) != 0)
+		die("the input is not what it should be");
+}
+
+static void *need(void *memory)
+{
+	if (memory == NULL)
+		die("there is not enough memory");
+	return memory;
+}
+
+/* The first content of a component is what its cells hold in the first state. */
+static void read_component(struct search *s, unsigned at)
+{
+	struct component *c = &s->component[at];
+	unsigned cells = (unsigned)number();
+	uint64_t *row = need(calloc(cells + 1, sizeof(*row)));
+	uint32_t first;
+
+	if (component_open(c, cells, 0))
+		die("there is not enough memory");
+	for (unsigned i = 0; i < cells; i++) {
+		c->cell[i] = (uint32_t)number();
+		if (c->cell[i] >= s->cells)
+			die("a component has a cell that does not exist");
+		s->component_of[c->cell[i]] = (uint8_t)at;
+	}
+	component_gather(c, s->start, row);
+	if (component_number(c, row, &first) || first != 0)
+		die("a component has no first content");
+	free(row);
+}
+
+static void read_input(struct search *s)
+{
+	keyword("limits");
+	s->threads = (unsigned)number();
+	s->most_states = number();
+	s->most_seconds = (double)number() / 1000;
+	s->most_memory = number();
+	s->stop_at_first = (int)number();
+	keyword("start");
+	s->memory = number();
+	s->cells = number();
+	s->start = need(calloc(s->cells + 1, sizeof(*s->start)));
+	s->component_of = need(calloc(s->cells + 1, 1));
+	memset(s->component_of, CONSTANT_COMPONENT, s->cells);
+	for (uint64_t i = 0; i < s->cells; i++)
+		s->start[i] = number();
+	keyword("components");
+	s->components = (unsigned)number();
+	if (s->components > MOST_COMPONENTS || s->threads == 0)
+		die("there are too many components, or no threads");
+	for (unsigned i = 0; i < s->components; i++)
+		read_component(s, i);
+	keyword("agents");
+	s->agents = (unsigned)number();
+	if (s->agents > MOST_AGENTS)
+		die("there are too many agents");
+	for (unsigned i = 0; i < s->agents; i++) {
+		s->agent[i].base = number();
+		s->agent[i].cpu = number();
+		s->agent[i].works = (int)number();
+		s->agent[i].component = s->component_of[s->agent[i].base];
+	}
+	keyword("go");
+}
+
+/* --- the result --------------------------------------------------------------------- */
+
+static void print_cells(const struct search *s, const uint64_t *cells)
+{
+	putchar('[');
+	for (uint64_t i = 0; i < s->cells; i++)
+		printf("%s%" PRIu64, i ? ", " : "", cells[i]);
+	putchar(']');
+}
+
+static void print_path(const struct search *s, const struct path *path)
+{
+	uint64_t *cells = need(calloc(s->cells + 1, sizeof(*cells)));
+
+	printf("{\"agent\": %u, \"states\": [", path->target->agent);
+	for (uint64_t i = 0; i <= path->target->level; i++) {
+		if (i)
+			printf(", ");
+		unpack(s, path->state[i], cells);
+		print_cells(s, cells);
+	}
+	printf("]}");
+	free(cells);
+}
+
+static void print_bits(const char *name, const uint64_t *bits, unsigned count)
+{
+	const char *comma = "";
+
+	printf("\"%s\": [", name);
+	for (unsigned i = 0; i < count; i++) {
+		if (bits[i / 64] >> i % 64 & 1) {
+			printf("%s%u", comma, i);
+			comma = ", ";
+		}
+	}
+	printf("], ");
+}
+
+static void print_result(struct search *s)
+{
+	static const char *why[] = {"", "states", "time", "memory", "first", "error", "parent"};
+	unsigned count = 0;
+	struct path *paths = need(calloc(model_invariants + 3, sizeof(*paths)));
+	const char *comma = "";
+
+	for (unsigned i = 0; i < model_invariants; i++) {
+		if (s->violation[i].found)
+			paths[count++].target = &s->violation[i];
+	}
+	if (s->failure.found)
+		paths[count++].target = &s->failure;
+	if (s->stuck.found)
+		paths[count++].target = &s->stuck;
+	if (s->error) {
+		paths[0].target = &s->error_at;
+		count = 1;
+	}
+	if (count && paths_find(s, paths, count))
+		die("a counterexample was not found again");
+	printf("{\"complete\": %s, \"stopped\": \"%s\", ", s->complete ? "true" : "false",
+	    why[s->stopped]);
+	printf("\"states\": %" PRIu64 ", \"transitions\": %" PRIu64 ", \"depth\": %" PRIu64 ", ",
+	    s->states, s->transitions, s->depth);
+	print_bits("labels", s->labels, model_labels);
+	print_bits("exempt", &s->exempt, 64);
+	printf("\"bytes\": %" PRIu64 ", \"components\": %u, \"repacks\": %" PRIu64 ", ",
+	    memory_used(s), s->components, s->repacks);
+	if (s->error) {
+		printf("\"error\": {\"how\": %d, \"agent\": %d, \"invariant\": %d, \"path\": ",
+		    s->error, s->error_agent, s->error_invariant);
+		print_path(s, &paths[0]);
+		printf("}, ");
+		count = 0;
+	}
+	printf("\"violations\": [");
+	for (unsigned p = 0; p < count; p++) {
+		const struct target *target = paths[p].target;
+
+		printf("%s{\"kind\": ", comma);
+		comma = ", ";
+		if (target == &s->failure)
+			printf("\"failure\", ");
+		else if (target == &s->stuck)
+			printf("\"stuck\", ");
+		else
+			printf("%u, ", (unsigned)(target - s->violation));
+		printf("\"path\": ");
+		print_path(s, &paths[p]);
+		putchar('}');
+	}
+	printf("]}\n");
+	if (fflush(stdout))
+		exit(3);
+}
+
+int main(void)
+{
+	struct search *s = need(calloc(1, sizeof(*s)));
+
+#ifdef __linux__
+	/* Without its parent nobody reads what it finds. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+	/* The parent alone reacts to Ctrl-C. */
+	signal(SIGINT, SIG_IGN);
+	read_input(s);
+	if (search_open(s))
+		die("there is not enough memory");
+	search_run(s);
+	print_result(s);
+	return 0;
+}

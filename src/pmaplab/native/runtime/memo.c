@@ -1,0 +1,76 @@
+#include "memo.h"
+
+#include <stdlib.h>
+
+enum { FEWEST = 64 };
+
+static struct entries *entries_make(uint64_t count)
+{
+	struct entries *all = aligned_alloc(64, (sizeof(*all) + count * sizeof(struct entry) + 63) & ~63ull);
+
+	if (all == NULL)
+		return NULL;
+	__builtin_memset(all, 0, sizeof(*all) + count * sizeof(struct entry));
+	all->last = count - 1;
+	return all;
+}
+
+int memo_open(struct memo *memo)
+{
+	memo->entries = entries_make(FEWEST);
+	return memo->entries == NULL ? -1 : 0;
+}
+
+void memo_close(struct memo *memo)
+{
+	struct entries *all = memo->entries;
+
+	while (all != NULL) {
+		struct entries *older = all->older;
+
+		free(all);
+		all = older;
+	}
+	memo->entries = NULL;
+}
+
+int memo_clear(struct memo *memo)
+{
+	memo_close(memo);
+	return memo_open(memo);
+}
+
+static void insert(struct entries *all, word key, word value)
+{
+	uint64_t at = memo_hash(key) & all->last;
+	uint64_t *halves;
+
+	while (all->entry[at].key >> 64)
+		at = at + 1 & all->last;
+	halves = (uint64_t *)&all->entry[at].key;
+	all->entry[at].value = value;
+	halves[0] = (uint64_t)key;
+	__atomic_store_n(&halves[1], (uint64_t)(key >> 64), __ATOMIC_RELEASE);
+	all->count++;
+}
+
+int memo_put(struct memo *memo, word key, word value)
+{
+	struct entries *all = memo->entries;
+
+	if (2 * all->count > all->last) {
+		struct entries *larger = entries_make(4 * (all->last + 1));
+
+		if (larger == NULL)
+			return -1;
+		for (uint64_t at = 0; at <= all->last; at++) {
+			if (all->entry[at].key >> 64)
+				insert(larger, all->entry[at].key, all->entry[at].value);
+		}
+		larger->older = all;
+		__atomic_store_n(&memo->entries, larger, __ATOMIC_RELEASE);
+		all = larger;
+	}
+	insert(all, key, value);
+	return 0;
+}

@@ -1,0 +1,374 @@
+/* The levels, the threads, and the limits. */
+#include "search.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "memory.h"
+
+enum {
+	BATCH = 64,		/* successors whose slots are fetched together */
+	BLOCK = 512,		/* states that a thread takes at once */
+	OUT = 1024,		/* new states that it hands over at once */
+	ALONE = 4096,		/* states of a level that one thread does alone */
+	LOAD_PERCENT = 75
+};
+
+double now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+void request(struct search *s, enum pause what)
+{
+	int seen = __atomic_load_n(&s->pause, __ATOMIC_RELAXED);
+
+	while (seen < (int)what && !__atomic_compare_exchange_n(&s->pause, &seen, (int)what, 0,
+	    __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		;
+}
+
+void stop(struct search *s, enum stop why)
+{
+	int none = NOT_STOPPED;
+
+	__atomic_compare_exchange_n((int *)&s->stopped, &none, (int)why, 0, __ATOMIC_RELEASE,
+	    __ATOMIC_RELAXED);
+	request(s, STOP);
+}
+
+static int thread_open(struct search *s, struct thread *t)
+{
+	unsigned words = model_labels / 64 + 1;
+
+	t->search = s;
+	t->base = calloc(s->cells, sizeof(uint64_t));
+	t->row = calloc(s->cells, sizeof(uint64_t));
+	t->labels = calloc(words, sizeof(uint64_t));
+	t->machine.labels = calloc(words, sizeof(uint64_t));
+	t->machine.s = calloc(s->cells, sizeof(uint64_t));
+	t->machine.component_of = s->component_of;
+	t->machine.memory = s->memory;
+	t->batch_room = 4 * BATCH;
+	t->batch = calloc(t->batch_room, sizeof(*t->batch));
+	t->out = calloc(OUT, sizeof(*t->out));
+	t->found_room = 64;
+	t->found = calloc(t->found_room, sizeof(*t->found));
+	return t->base && t->row && t->labels && t->machine.labels && t->machine.s && t->batch &&
+	    t->out && t->found ? 0 : -1;
+}
+
+/* --- one thread ------------------------------------------------------------------ */
+
+static int flush(struct thread *t)
+{
+	struct search *s = t->search;
+
+	if (history_append(&s->history, t->out, t->out_count)) {
+		stop(s, STOPPED_MEMORY);
+		return -1;
+	}
+	__atomic_fetch_add(&s->states, t->out_count, __ATOMIC_RELAXED);
+	t->out_count = 0;
+	return 0;
+}
+
+/* Put the successors of the batch into the store; 0, or -1 when it is full (what
+ * is left stays in the batch) or the search is over. */
+static int drain(struct thread *t)
+{
+	struct search *s = t->search;
+	int status = 0;
+	unsigned i;
+
+	for (i = 0; i < t->batch_count; i++) {
+		word state = t->batch[i].to;
+		enum stored how = store_put(&s->store, state);
+
+		if (how == STORE_FULL) {
+			request(s, MAKE_ROOM);
+			status = -1;
+			break;
+		}
+		if (how == STORED_BEFORE)
+			continue;
+		t->out[t->out_count++] = narrow(state);
+		if (judge(t, state, t->batch[i].from ^ state, s->level + 1)) {
+			i++;
+			status = -1;
+			break;
+		}
+		if (t->out_count == OUT && flush(t)) {
+			i++;
+			status = -1;
+			break;
+		}
+	}
+	memmove(t->batch, &t->batch[i], (t->batch_count - i) * sizeof(*t->batch));
+	t->batch_count -= i;
+	return status;
+}
+
+static int emit(struct thread *t, word state)
+{
+	struct search *s = t->search;
+
+	if (t->batch_count + t->found_count > t->batch_room) {
+		unsigned room = 2 * (t->batch_count + t->found_count);
+		struct pending *batch = realloc(t->batch, room * sizeof(*batch));
+
+		if (batch == NULL) {
+			stop(s, STOPPED_MEMORY);
+			return -1;
+		}
+		t->batch = batch;
+		t->batch_room = room;
+	}
+	for (unsigned i = 0; i < t->found_count; i++) {
+		t->batch[t->batch_count++] = (struct pending){state, t->found[i]};
+		store_prefetch(&s->store, t->found[i]);
+	}
+	return 0;
+}
+
+static void put_back(struct search *s, uint64_t from, uint64_t to)
+{
+	if (from == to)
+		return;
+	pthread_mutex_lock(&s->lock);
+	s->again[s->again_count++] = (struct range){from, to};
+	pthread_mutex_unlock(&s->lock);
+}
+
+static int take(struct search *s, struct range *range)
+{
+	if (__atomic_load_n(&s->again_count, __ATOMIC_ACQUIRE)) {
+		int found = 0;
+
+		pthread_mutex_lock(&s->lock);
+		if (s->again_count) {
+			*range = s->again[--s->again_count];
+			found = 1;
+		}
+		pthread_mutex_unlock(&s->lock);
+		if (found)
+			return 1;
+	}
+	range->from = __atomic_fetch_add(&s->cursor, BLOCK, __ATOMIC_RELAXED);
+	range->to = range->from + BLOCK < s->end ? range->from + BLOCK : s->end;
+	return range->from < s->end;
+}
+
+static void watch(struct thread *t)
+{
+	struct search *s = t->search;
+	uint64_t states = __atomic_load_n(&s->states, __ATOMIC_RELAXED);
+	uint64_t slots = (uint64_t)SLOTS << s->store.bits;
+
+	if (states > slots / 100 * LOAD_PERCENT)
+		request(s, MAKE_ROOM);
+	if (s->most_states && states > s->most_states)
+		stop(s, STOPPED_STATES);
+	if (t != s->thread)
+		return;
+	if (s->most_seconds && now() - s->started > s->most_seconds)
+		stop(s, STOPPED_TIME);
+	if (now() - s->reported > 0.2) {
+		uint64_t transitions = 0;
+
+		s->reported = now();
+		for (unsigned i = 0; i < s->threads; i++)
+			transitions += __atomic_load_n(&s->thread[i].transitions, __ATOMIC_RELAXED);
+		if (printf("{\"progress\": [%llu, %llu, %llu]}\n", (unsigned long long)states,
+		    (unsigned long long)transitions, (unsigned long long)s->level) < 0 ||
+		    fflush(stdout))
+			stop(s, STOPPED_PARENT);
+		if (s->most_memory && memory_used(s) > s->most_memory)
+			stop(s, STOPPED_MEMORY);
+	}
+}
+
+static void *work(void *argument)
+{
+	struct thread *t = argument;
+	struct search *s = t->search;
+	struct range range;
+
+	if (drain(t))
+		goto out;
+	while (!__atomic_load_n(&s->pause, __ATOMIC_ACQUIRE) && take(s, &range)) {
+		for (uint64_t at = range.from; at < range.to; at++) {
+			word state = history_get(&s->history, at);
+			enum expanded how;
+			uint64_t moved;
+			int failed;
+
+			how = expand(t, state, &moved, &failed);
+			if (how == NO_ROOM || how == BROKEN || emit(t, state)) {
+				put_back(s, at, range.to);
+				goto out;
+			}
+			__atomic_store_n(&t->transitions,
+			    t->transitions + t->found_count + t->failures, __ATOMIC_RELAXED);
+			if (failed >= 0)
+				note(s, &s->failure, state, s->level, (unsigned)failed);
+			if (how == WAITING)
+				history_set(&s->history, at, state | (word)1 << FLAG_BIT);
+			if (t->batch_count >= BATCH && drain(t)) {
+				put_back(s, at + 1, range.to);
+				goto out;
+			}
+		}
+		watch(t);
+	}
+out:
+	(void)drain(t);
+	(void)flush(t);
+	return NULL;
+}
+
+/* --- all threads -------------------------------------------------------------------- */
+
+static void run_threads(struct search *s)
+{
+	unsigned count = s->end - s->cursor > ALONE ? s->threads : 1, started = 1;
+
+	for (unsigned i = 1; i < count; i++, started++) {
+		if (pthread_create(&s->thread[i].id, NULL, work, &s->thread[i]))
+			break;
+	}
+	work(&s->thread[0]);
+	for (unsigned i = 1; i < started; i++)
+		pthread_join(s->thread[i].id, NULL);
+	/* What those left that did not run this time. */
+	for (unsigned i = started; i < s->threads; i++) {
+		if (s->thread[i].batch_count)
+			work(&s->thread[i]);
+	}
+}
+
+static int batches_left(const struct search *s)
+{
+	for (unsigned i = 0; i < s->threads; i++) {
+		if (s->thread[i].batch_count)
+			return 1;
+	}
+	return 0;
+}
+
+/* Expand the states of one level; 0, or -1 when the search is over. */
+static int run_level(struct search *s, uint64_t from, uint64_t to)
+{
+	s->cursor = from;
+	s->end = to;
+	for (;;) {
+		int pause;
+		double began;
+
+		s->pause = RUN;
+		run_threads(s);
+		if (s->cursor > s->end)
+			s->cursor = s->end;
+		pause = s->pause;
+		began = now();
+		if (pause == STOP)
+			return -1;
+		if (pause == REPACK) {
+			if (repack(s)) {
+				stop(s, STOPPED_MEMORY);
+				return -1;
+			}
+			s->repacks++;
+			s->repack_seconds += now() - began;
+		}
+		if (pause == MAKE_ROOM) {
+			if (make_room(s)) {
+				stop(s, STOPPED_MEMORY);
+				return -1;
+			}
+			s->grow_seconds += now() - began;
+		}
+		if (s->cursor >= s->end && !s->again_count && !batches_left(s))
+			return 0;
+	}
+}
+
+int search_open(struct search *s)
+{
+	pthread_mutex_init(&s->lock, NULL);
+	s->labels = calloc(model_labels / 64 + 1, sizeof(uint64_t));
+	s->units = model_invariants * model_cpus;
+	s->unit = calloc(s->units + 1, sizeof(*s->unit));
+	s->violation = calloc(model_invariants + 1, sizeof(*s->violation));
+	s->again = calloc(2 * s->threads + 2, sizeof(*s->again));
+	s->thread = calloc(s->threads, sizeof(*s->thread));
+	if (!s->labels || !s->unit || !s->violation || !s->again || !s->thread)
+		return -1;
+	for (unsigned i = 0; i < s->units; i++) {
+		s->unit[i].invariant = i / model_cpus;
+		s->unit[i].cpu = i % model_cpus;
+	}
+	for (unsigned i = 0; i < s->threads; i++) {
+		if (thread_open(s, &s->thread[i]))
+			return -1;
+	}
+	if (history_open(&s->history) || store_open(&s->store, FIRST_STORE_BITS, 0))
+		return -1;
+	return steps_open(s);
+}
+
+/* The first state: number 0 of every component. */
+static int begin(struct search *s)
+{
+	struct thread *t = &s->thread[0];
+	word state = 0;
+
+	t->out[t->out_count++] = narrow(state);
+	if (store_put(&s->store, state) != STORED_NEW || flush(t) ||
+	    history_level(&s->history, 0) || history_level(&s->history, 1)) {
+		stop(s, STOPPED_MEMORY);
+		return -1;
+	}
+	return judge(t, state, EVERYTHING, 0);
+}
+
+void search_run(struct search *s)
+{
+	s->started = s->reported = now();
+	if (begin(s))
+		return;
+	for (s->level = 0;; s->level++) {
+		uint64_t from = s->history.level[s->level], to = s->history.level[s->level + 1];
+		int found = s->failure.found;
+
+		if (run_level(s, from, to))
+			break;
+		if (history_level(&s->history, s->history.count)) {
+			stop(s, STOPPED_MEMORY);
+			break;
+		}
+		s->depth = s->level;
+		for (unsigned i = 0; i < model_invariants; i++)
+			found |= s->violation[i].found;
+		if (s->stop_at_first && (found || s->failure.found)) {
+			stop(s, STOPPED_FIRST);
+			break;
+		}
+		if (s->history.count == to) {
+			s->complete = 1;
+			break;
+		}
+	}
+	s->transitions = 0;
+	for (unsigned i = 0; i < s->threads; i++)
+		s->transitions += s->thread[i].transitions;
+	if (s->complete && judge_progress(s)) {
+		s->complete = 0;
+		stop(s, STOPPED_MEMORY);
+	}
+}

@@ -1,0 +1,50 @@
+/*
+ * The set of states visited: exact, eight bytes a slot.
+ *
+ * A state is a word of up to 59 + B bits, where the set has 2^B buckets.  Its
+ * low 59 bits are in the slot; the others, at most B, are told by the bucket
+ * where the search for it begins (a quotient, as in Cleary's tables): they are
+ * exclusive-ored onto the top of a hash of the low bits.  A slot also holds how
+ * far from that bucket it is, so that the whole word can be had back, and one
+ * mark.  A bucket is one line of the cache.
+ */
+#ifndef PMAPLAB_STORE_H
+#define PMAPLAB_STORE_H
+
+#include <stdint.h>
+
+typedef unsigned __int128 word;
+
+enum {
+	LOW_BITS = 59,		/* of a word, in its slot */
+	SLOTS = 8,		/* of a bucket */
+	FARTHEST = 15		/* buckets looked at */
+};
+
+struct store {
+	uint64_t *slots;
+	unsigned bits;		/* 2^bits buckets */
+	unsigned high;		/* bits of a word above the low ones */
+};
+
+enum stored { STORED_NEW, STORED_BEFORE, STORE_FULL };
+
+/* 0, or -1 when there is no memory. */
+int store_open(struct store *store, unsigned bits, unsigned high);
+void store_close(struct store *store);
+uint64_t store_bytes(unsigned bits);
+
+void store_prefetch(const struct store *store, word state);
+/* Any number of threads may put at once. */
+enum stored store_put(struct store *store, word state);
+/* The slot of a state that is there, else NULL. */
+uint64_t *store_find(const struct store *store, word state);
+
+int slot_marked(const uint64_t *slot);
+void slot_mark(uint64_t *slot, int mark);
+
+/* Put everything of buckets `from` to `to` (exclusive) into another store that
+ * has at least as many buckets; 0, or -1 when that is full. */
+int store_move(const struct store *from_store, struct store *to_store, uint64_t from, uint64_t to);
+
+#endif
