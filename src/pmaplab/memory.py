@@ -45,7 +45,11 @@ def left_out() -> LeftOut:
 def outside(program: Program) -> tuple[str, ...]:
     """What of the list a program has: a scenario of its own may be without the
     reference kernel."""
-    return tuple(name for name in left_out().outside if name.split(".")[0] in program.structs)
+    return tuple(
+        name
+        for name in left_out().outside
+        if name.split(".")[0] in program.structs or name[1:] in program.globals
+    )
 
 
 def direct(program: Program) -> tuple[str, ...]:
@@ -64,7 +68,8 @@ def memory_assumptions(program: Program, bound: int) -> list[str]:
             "a property sees memory through the store buffer of the CPU that it is asked for: "
             "a store counts for that CPU before others see it"
         )
-    used = [name for name in outside(program) if name.split(".")[0] in _stored(program, reached)]
+    stored = _stored(program, reached)
+    used = [n for n in outside(program) if n.split(".")[0] in stored or n[1:] in stored]
     for reason, names in _by_reason(left_out().outside, used).items():
         result.append(f"outside of the store buffers: {', '.join(names)}: {reason}")
     for lock, names in _by_reason(left_out().at_once, reached).items():
@@ -78,14 +83,14 @@ def memory_assumptions(program: Program, bound: int) -> list[str]:
 
 
 def _stored(program: Program, functions: Collection[str]) -> frozenset[str]:
-    """The structures to whose fields the functions store."""
+    """The structures and scalar globals to which the functions store."""
     keys = {
         key_of(item.address)
         for name in functions
         for item in instructions(program.functions[name])
         if isinstance(item, Store)
     }
-    return frozenset(key[0] for key in keys if key is not None)
+    return frozenset(key[key[0] == "@"] for key in keys if key is not None)
 
 
 def _by_reason(entries: dict[str, str], wanted: Collection[str]) -> dict[str, list[str]]:
