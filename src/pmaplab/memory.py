@@ -57,8 +57,11 @@ def direct(program: Program) -> tuple[str, ...]:
     return tuple(name for name in left_out().direct if name in program.functions)
 
 
-def memory_assumptions(program: Program, bound: int) -> list[str]:
-    """What a verdict under tso rests on, in words; ``bound`` as in Bounds."""
+def memory_assumptions(
+    program: Program, bound: int, *, drains: bool = False, forwards: bool = False
+) -> list[str]:
+    """What a verdict under tso rests on, in words; ``bound`` and what is
+    disputed, whether INVPCID ``drains`` and the walker ``forwards``, as in Bounds."""
     agents = [agent.entry for agent in program.agents]
     reached = reachable_functions(program, agents)
     entries = f"{bound} {'entry' if bound == 1 else 'entries'}"
@@ -76,9 +79,10 @@ def memory_assumptions(program: Program, bound: int) -> list[str]:
         result.append(
             f"a section under a lock reaches memory as one: {', '.join(names)}, under {lock}"
         )
-    result += _by_reason(left_out().direct, reached)
+    for reason in _by_reason(left_out().direct, reached):
+        result.append("the page walker sees the CPU's own store buffer" if forwards else reason)
     for event in _by_reason(left_out().open, reached):
-        result.append(f"{event} does not drain the store buffer")
+        result.append(f"{event} {'drains' if drains else 'does not drain'} the store buffer")
     return result
 
 

@@ -16,6 +16,9 @@ from pmaplab.machine.modes import Mode, find_mode
 from pmaplab.reviews.registry import proposal_files
 from pmaplab.system import Bounds, System, build_system
 
+# Not in older files, which were all without.
+LATER_BOUNDS = ("pages", "store_buffer", "invpcid_drains", "walker_forwards")
+
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
@@ -149,8 +152,7 @@ def showing_source(system: System) -> Iterator[None]:
 def _bounds(node: Node) -> Bounds:
     values: dict[str, int | None] = {}
     for item in fields(Bounds):
-        # Not in older files, which were all without.
-        if item.name in ("pages", "store_buffer") and not node.has(item.name):
+        if item.name in LATER_BOUNDS and not node.has(item.name):
             continue
         # None: as many PCIDs as the processor has; no store buffers.
         open_ended = item.name in ("pcids", "store_buffer")

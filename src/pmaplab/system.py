@@ -56,7 +56,9 @@ class Bounds:
     CPU.  ``pages`` is the number of user pages in an address space, and of
     kernel pages; with 0 there are no page tables and no TLB.  ``store_buffer``
     is the number of entries (1 to 255) of each CPU's store buffer under the
-    memory model tso; None stands for sc.
+    memory model tso; None stands for sc.  Sources disagree whether INVPCID
+    drains the store buffer (``invpcid_drains``) and whether page walks see what
+    waits in the CPU's own (``walker_forwards``): 1 for yes; no allows more.
     """
 
     cpus: int = 2
@@ -67,6 +69,8 @@ class Bounds:
     operations: int = 2
     pages: int = 0
     store_buffer: int | None = None
+    invpcid_drains: int = 0
+    walker_forwards: int = 0
 
     def check(self) -> None:
         """Raises UsageError for bounds that make no machine."""
@@ -206,11 +210,13 @@ def build_system(
     sysctls = [s.function for s in lowered.sysctls.values() if s.function is not None]
     main, before = marked, replace(marked, agents=lowered.bring_up, must_reach=())
     if bounds.store_buffer is not None:
+        walkers = direct(marked) if bounds.pages else ()
         main = tso(
             marked,
             bound=bounds.store_buffer,
             outside=outside(marked),
-            direct=direct(marked) if bounds.pages else (),
+            direct=() if bounds.walker_forwards else walkers,
+            forwarding=walkers if bounds.walker_forwards else (),
             settle=SETTLE if bounds.pages and SETTLE in marked.functions else None,
         )
         verify(main)
@@ -268,6 +274,7 @@ def options(mode: Mode, bounds: Bounds) -> dict[str, int]:
         "processes": bounds.processes,
         "kernel_processes": bounds.kernel_processes,
         "operations": bounds.operations,
+        "invpcid_drains": bounds.invpcid_drains,
         "pages": bounds.pages,
         # One page table by vmspace (NVMSPACE), and one for the kernel.
         "page_tables": bounds.processes + bounds.cpus,

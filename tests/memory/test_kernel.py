@@ -15,11 +15,11 @@ from pmaplab.ir.nodes import STORE_BUFFER, Fence, Program
 from pmaplab.ir.walk import instructions
 from pmaplab.machine.modes import find_mode
 from pmaplab.machine.tso import before_buffers, tso
-from pmaplab.memory import left_out, memory_assumptions, outside
+from pmaplab.memory import direct, left_out, memory_assumptions, outside
 from pmaplab.reviews.registry import proposal_files
 from pmaplab.search.bfs import Result, search
 from pmaplab.search.run import Runner
-from pmaplab.system import Bounds, System, build_system
+from pmaplab.system import Bounds, System, build_system, default_bounds
 
 HERE = Path(__file__).parent
 
@@ -141,11 +141,15 @@ def test_nothing_to_buffer(tmp_path: Path) -> None:
 
 
 def test_the_list_names_what_there_is() -> None:
-    program = built("boot", None, "pcid+invpcid+pti").program
+    bounds = replace(default_bounds("shootdown"), operations=1)
+    program = build_system("shootdown", (), find_mode("pcid+invpcid+pti"), bounds).program
     listed = left_out()
+    assert direct(program) == tuple(listed.direct)
     assert outside(program) == tuple(listed.outside)
     for name in listed.at_once:
         assert _fenced(program, name)
+    for name in listed.direct:
+        assert program.functions[name].atomic and not _fenced(program, name)
     for name in listed.open:
         assert program.functions[name].atomic and not _fenced(program, name)
     # The events of which nothing is said drain the buffer.

@@ -73,6 +73,8 @@ def test_a_violated_check() -> None:
         "processes",
         "kernel_processes",
         "pcids",
+        "invpcid_drains",
+        "walker_forwards",
         "operations",
         "pages",
         "store_buffer",

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pmaplab.errors import TraceError
+from pmaplab.spec import LATER_BOUNDS
 from pmaplab.trace.record import Trace
 from pmaplab.trace.store import read_traces, traces_to_json
 
@@ -19,7 +20,7 @@ Path_ = tuple[str | int, ...]
 # These may be null.
 OPTIONAL = {"proposal", "kernel", "exemptions", "pcids", "store_buffer"}
 # These came later: older files do without.
-LATER = {"pages", "store_buffer"}
+LATER = set(LATER_BOUNDS)
 
 
 def written(path: Path, data: object) -> Path:

@@ -11,12 +11,14 @@ from rich.text import Text
 
 from pmaplab.cli.options import (
     SUMMARY_OF_STATUS,
+    add_disputed,
     add_engine,
     add_format,
     add_memory,
     add_mode,
     add_proposal,
     add_sizes,
+    disputed,
     engine,
     modes,
     seconds,
@@ -77,6 +79,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_mode(parser, "all", several=True)
     add_memory(parser)
+    add_disputed(parser)
     add_sizes(parser, _DEFAULTS.cpus, "as many as --cpus")
     for name, what in (
         ("processes", "user processes"),
@@ -134,6 +137,7 @@ def run(options: argparse.Namespace) -> int:
         cpus=options.cpus,
         maxcpu=max(options.cpus, 1) if options.maxcpu is None else options.maxcpu,
         store_buffer=store_buffer(options),
+        **disputed(options),
         **{name: value for name, value in asked.items() if value is not None},
     )
     bounds.check()

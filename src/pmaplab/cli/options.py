@@ -135,6 +135,31 @@ def add_memory(parser: argparse.ArgumentParser) -> None:
     )
 
 
+DISPUTED = {"invpcid-drains": "invpcid_drains", "walker-forwards": "walker_forwards"}
+
+
+def add_disputed(parser: argparse.ArgumentParser) -> None:
+    """``--disputed``."""
+    parser.add_argument(
+        "--disputed",
+        action="append",
+        choices=tuple(DISPUTED),
+        default=[],
+        help=f"under {TSO}, where sources disagree: INVPCID drains the store buffer; page walks "
+        "see what waits in the CPU's own (default: they do not, which allows more)",
+    )
+
+
+def disputed(options: argparse.Namespace) -> dict[str, int]:
+    """The bounds that they set to 1; raises UsageError under sc."""
+    if options.disputed and options.memory == SC:
+        raise UsageError(
+            f"--disputed {options.disputed[0]} says nothing under --memory {SC}",
+            advice=f"add --memory {TSO}",
+        )
+    return {DISPUTED[name]: 1 for name in options.disputed}
+
+
 def store_buffer(options: argparse.Namespace) -> int | None:
     """The bound that they ask for, None under sc; raises UsageError."""
     bound: int | None = options.store_buffer

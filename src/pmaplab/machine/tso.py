@@ -79,6 +79,7 @@ def tso(
     bound: int,
     outside: Iterable[str] = (),
     direct: Iterable[str] = (),
+    forwarding: Iterable[str] = (),
     settle: str | None = None,
 ) -> Program:
     """``program`` with a store buffer of ``bound`` entries (1 to 255) a CPU.
@@ -86,14 +87,23 @@ def tso(
     ``outside`` names cells that stay outside of the buffers: a structure
     (``cpu_registers``), a field (``thread.td_critnest``) or a global
     (``@name``).  ``direct`` and ``settle`` name atomic functions; the latter
-    takes no parameters and waits for nothing.  The program is verified and its
+    takes no parameters and waits for nothing.  ``forwarding`` names atomic
+    functions that read through the running CPU's buffer on the hardware's own
+    behalf, so that nothing the code stores depends on it.  The program is verified and its
     steps are not placed yet; a program in which no store can be seen late is
     returned as it is.  Raises UsageError for another bound, and IRError for a
     name that does not exist or that the pass needs itself.
     """
     if not 1 <= bound <= LARGEST_BOUND:
         raise UsageError(f"--store-buffer must be from 1 to {LARGEST_BOUND}, not {bound}")
-    return _Pass(program, bound, _keys(program, outside), frozenset(direct), settle).run()
+    return _Pass(
+        program,
+        bound,
+        _keys(program, outside),
+        frozenset(direct),
+        frozenset(forwarding),
+        settle,
+    ).run()
 
 
 def before_buffers(program: Program, main: Program) -> Program:
@@ -133,8 +143,10 @@ class _Pass:
         bound: int,
         outside: frozenset[Key],
         direct: frozenset[str],
+        forwarding: frozenset[str],
         settle: str | None,
     ) -> None:
+        self.forwarding = forwarding
         self.program = program
         self.outside = outside
         self.settle = settle
@@ -204,7 +216,7 @@ class _Pass:
     def _check_unmarked(self, function: Function) -> None:
         """Raises IRError where an atomic function can only stand for a locked
         operation, and is not marked as one."""
-        names = plain_functions(self.program, [function.name], self.past)
+        names = plain_functions(self.program, [function.name], self.past | self.forwarding)
         blocks = [block for name in names for block in self.program.functions[name].blocks]
         code = [item for block in blocks for item in block.instructions]
         accesses = [item for item in code if self._is_buffered(item)]

@@ -49,6 +49,8 @@ CR4_SMEP: Final[u64] = 0x100000
 cpu_has_pcid: Final[u32] = option("pmap_pcid_enabled")
 cpu_has_invpcid: Final[u32] = option("invpcid_works")
 
+invpcid_drains: Final[u32] = option("invpcid_drains")
+
 INVPCID_ADDR: Final[u32] = 0
 INVPCID_CTX: Final[u32] = 1
 INVPCID_CTXGLOB: Final[u32] = 2
@@ -135,8 +137,9 @@ def invpcid(kind: u32, pcid: u64, page: u32) -> None:
     than 0 while CR4.PCIDE is clear.
 
     It drops a page of the PCID, all of the PCID, everything, or everything that
-    is not global.  Whether it also drains the store buffer, on which sources
-    disagree, is left open: a fence here would say so."""
+    is not global.  Whether it also drains the store buffer is disputed."""
+    if invpcid_drains:
+        atomic_thread_fence_seq_cst()
     KASSERT(cpu_has_invpcid != 0, "#UD: INVPCID on a CPU without it")
     KASSERT(kind <= INVPCID_ALLCTX, "#GP: INVPCID of type %d", kind)
     KASSERT(pcid <= CR3_PCID_MASK, "#GP: INVPCID of PCID %#x", pcid)

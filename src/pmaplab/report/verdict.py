@@ -157,7 +157,12 @@ def assumptions(spec: RunSpec, system: System) -> tuple[str, ...]:
     if bounds.store_buffer is None:
         result = ["memory model sc: every store is seen by all CPUs at once"]
     else:
-        result = memory_assumptions(program, bounds.store_buffer)
+        result = memory_assumptions(
+            program,
+            bounds.store_buffer,
+            drains=bool(bounds.invpcid_drains),
+            forwards=bool(bounds.walker_forwards),
+        )
     if bounds.pages:
         result += _paging_assumptions(spec.bounds.pages, system)
     else:
