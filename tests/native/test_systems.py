@@ -88,3 +88,11 @@ def test_the_level_of_the_first_counterexample_ends_it() -> None:
     result = search_natively(system, stop_at_first=True)
     assert result.stopped == "the first counterexample ends the search"
     assert not result.complete and result.violations
+
+
+def test_fingerprints() -> None:
+    system = build_system("switch", (), MODES[4], Bounds(operations=1))
+    result = search_natively(system, fingerprints=True)
+    assert summary(result) == summary(search(system))
+    assert result.odds is not None and 1e-13 < result.odds < 1e-11
+    assert search_natively(system).odds is None

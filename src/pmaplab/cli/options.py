@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pmaplab.errors import UsageError
 from pmaplab.machine.modes import MODES, SC, TSO, Mode, find_mode
 from pmaplab.memory import DEFAULT_STORE_BUFFER
-from pmaplab.native.choose import AUTO, ENGINES, Engine
+from pmaplab.native.choose import AUTO, ENGINES, PYTHON, Engine
 from pmaplab.native.engine import cores
 
 SUMMARY_OF_STATUS = (
@@ -113,12 +113,19 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="threads of a native search (default: all cores, shared between the searches)",
     )
+    parser.add_argument(
+        "--fingerprints",
+        action="store_true",
+        help="let a native search keep 64 bits of a state: the verdict states the odds",
+    )
 
 
 def engine(options: argparse.Namespace, searches: int) -> Engine:
     """The engine that they ask for, when there are so many searches."""
+    if options.engine == PYTHON and options.fingerprints:
+        raise UsageError("the interpreter keeps whole states", advice="leave out --fingerprints")
     shared = max(1, cores() // max(1, searches))
-    return Engine(options.engine, options.threads or shared)
+    return Engine(options.engine, options.threads or shared, options.fingerprints)
 
 
 def add_memory(parser: argparse.ArgumentParser) -> None:

@@ -18,10 +18,11 @@ ENGINES = (AUTO, NATIVE, PYTHON)
 @dataclass(frozen=True, slots=True)
 class Engine:
     """How to search: one of ENGINES, and the threads of a native search (None
-    for all cores)."""
+    for all cores).  ``fingerprints`` lets these tell states apart by 64 bits only."""
 
     name: str = AUTO
     threads: int | None = None
+    fingerprints: bool = False
 
 
 DEFAULT_ENGINE = Engine()
@@ -50,6 +51,7 @@ def search_with(
                 judge_bring_up=judge_bring_up,
                 progress=progress,
                 threads=engine.threads,
+                fingerprints=engine.fingerprints,
             )
         except (NoCompiler, NotNative, Unsupported) as error:
             if engine.name == NATIVE:

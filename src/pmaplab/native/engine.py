@@ -54,18 +54,26 @@ def search_natively(
     judge_bring_up: bool = True,
     progress: Progress | None = None,
     threads: int | None = None,
+    fingerprints: bool = False,
 ) -> Result:
     """As :func:`pmaplab.search.bfs.search`, on ``threads`` threads (all cores).
+
+    With ``fingerprints`` states are told apart by 64 bits only.
 
     Raises NoCompiler and Unsupported where it cannot be done, and WorkerDied.
     """
     run = _NativeSearch(system, judge_bring_up)
-    return run.run(limits or Limits(), stop_at_first, progress, threads or cores())
+    return run.run(limits or Limits(), stop_at_first, progress, threads or cores(), fingerprints)
 
 
 class _NativeSearch(BegunSearch):
     def run(
-        self, limits: Limits, stop_at_first: bool, progress: Progress | None, threads: int
+        self,
+        limits: Limits,
+        stop_at_first: bool,
+        progress: Progress | None,
+        threads: int,
+        fingerprints: bool,
     ) -> Result:
         result, interpreter = self.result, self.interpreter
         result.engine = NATIVE
@@ -81,6 +89,7 @@ class _NativeSearch(BegunSearch):
                 seconds=limits.seconds or 0,
                 memory=limits.memory or 0,
                 stop_at_first=stop_at_first,
+                fingerprints=fingerprints,
                 memory_cells=layout.regions + program.cpus,
                 start=result.start,
                 components=components(layout),
@@ -92,6 +101,8 @@ class _NativeSearch(BegunSearch):
             answer = ask(executable, question, progress)
             result.seconds = time.monotonic() - started
             self._take(answer, limits)
+            if fingerprints:
+                result.odds = odds_of_a_miss(result.states)
         else:
             self.note_labels(frozenset())
         result.seconds = time.monotonic() - started
@@ -189,6 +200,12 @@ class _NativeSearch(BegunSearch):
 
 
 NOT_MODELLED = 4
+FINGERPRINT_BITS = 64
+
+
+def odds_of_a_miss(states: int) -> float:
+    """A bound on the probability that two of so many states had one fingerprint."""
+    return min(1.0, states * (states - 1) / float(1 << (FINGERPRINT_BITS + 1)))
 
 
 def _raw(state: State) -> list[int]:

@@ -24,6 +24,7 @@ class Question:
     seconds: float
     memory: int
     stop_at_first: bool
+    fingerprints: bool
     memory_cells: int
     start: Sequence[int]
     components: Sequence[Sequence[int]]
@@ -37,6 +38,7 @@ class Question:
             max(1, round(self.seconds * 1000)) if self.seconds else 0,
             self.memory,
             int(self.stop_at_first),
+            int(self.fingerprints),
         )
         lines = [f"limits {_numbers(limits)}"]
         cells = [int(value) & WORD for value in self.start]

@@ -124,7 +124,7 @@ def judge(spec: RunSpec, system: System, result: Result, name: str | None) -> Ve
         depth=result.depth,
         prefix=len(result.bring_up),
         seconds=result.seconds,
-        assumptions=assumptions(spec, system) + _limits_of_frames(result),
+        assumptions=(*_odds(result), *assumptions(spec, system), *_limits_of_frames(result)),
         exemptions=tuple(
             UsedExemption(system.exemptions[region].function, system.exemptions[region].reason)
             for region in sorted(result.exemptions_used)
@@ -135,6 +135,16 @@ def judge(spec: RunSpec, system: System, result: Result, name: str | None) -> Ve
         engine=result.engine,
         build_seconds=result.build_seconds,
         note=result.note,
+    )
+
+
+def _odds(result: Result) -> tuple[str, ...]:
+    """What a search that does not keep whole states rests on."""
+    if result.odds is None:
+        return ()
+    return (
+        f"states are told apart by 64-bit fingerprints: the odds that one of "
+        f"{result.states:,} was missed are at most {result.odds:.1e}",
     )
 
 

@@ -78,7 +78,8 @@ class Result:
     ``finals`` are the memories, if they were asked for, of the states in which
     every thread is done and nothing moves any more.  ``build_seconds`` is what
     compiling took, apart from ``seconds``; ``note`` says why another engine
-    than the one asked for did the search.
+    than the one asked for did the search, ``odds`` how probable it is that a state
+    was missed, where that is possible.
     """
 
     properties: tuple[str, ...]
@@ -97,6 +98,7 @@ class Result:
     engine: str = "python"
     build_seconds: float = 0.0
     note: str | None = None
+    odds: float | None = None
     at_rest: AtRest | None = None
     finals: tuple[State, ...] = ()
 

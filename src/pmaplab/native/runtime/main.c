@@ -74,6 +74,7 @@ static void read_input(struct search *s)
 	s->most_seconds = (double)number() / 1000;
 	s->most_memory = number();
 	s->stop_at_first = (int)number();
+	s->fingerprints = (int)number();
 	keyword("start");
 	s->memory = number();
 	s->cells = number();

@@ -37,7 +37,8 @@ static int fine(struct thread *t, word state)
 	if (how == NO_ROOM || how == BROKEN)
 		return -1;
 	for (unsigned i = 0; i < t->found_count; i++) {
-		const uint64_t *slot = store_find(&s->store, successor(state, t->found[i]));
+		const uint64_t *slot = store_find(&s->store,
+		    stored(s, successor(state, t->found[i])));
 
 		if (slot == NULL)
 			return -1;
@@ -58,7 +59,7 @@ static int64_t mark_waiting(struct search *s)
 
 		if (state == plain(state))
 			continue;
-		slot = store_find(&s->store, plain(state));
+		slot = store_find(&s->store, stored(s, plain(state)));
 		if (slot == NULL)
 			return -1;
 		slot_mark(slot, 1);
@@ -82,7 +83,7 @@ static int first_round(struct search *s, struct rest *rest)
 		if (is_fine < 0)
 			return -1;
 		if (is_fine) {
-			slot_mark(store_find(&s->store, plain(state)), 0);
+			slot_mark(store_find(&s->store, stored(s, plain(state))), 0);
 			continue;
 		}
 		if ((rest->count & (rest->count - 1)) == 0) {
@@ -112,7 +113,7 @@ static int more_rounds(struct search *s, struct rest *rest)
 			if (is_fine < 0)
 				return -1;
 			if (is_fine) {
-				slot_mark(store_find(&s->store, state), 0);
+				slot_mark(store_find(&s->store, stored(s, state)), 0);
 				again = 1;
 			} else {
 				rest->at[kept++] = rest->at[i];

@@ -295,8 +295,10 @@ static void put_range(struct search *s, void *full, uint64_t from, uint64_t to)
 
 	for (uint64_t at = from; at < to; at++) {
 		if (at + AHEAD < to)
-			store_prefetch(&s->store, history_get(&s->history, at + AHEAD) & plain);
-		if (store_put(&s->store, history_get(&s->history, at) & plain) == STORE_FULL)
+			store_prefetch(&s->store,
+			    stored(s, history_get(&s->history, at + AHEAD) & plain));
+		if (store_put(&s->store, stored(s, history_get(&s->history, at) & plain)) ==
+		    STORE_FULL)
 			__atomic_store_n((int *)full, 1, __ATOMIC_RELAXED);
 	}
 }
@@ -308,6 +310,8 @@ static int rebuild_store(struct search *s)
 	unsigned high = total > LOW_BITS ? total - LOW_BITS : 0, upper = 0, bits = s->store.bits;
 	int full;
 
+	if (s->fingerprints)
+		high = FINGERPRINT_BITS - LOW_BITS;
 	if (high > bits) {
 		upper = high - bits;
 		high = bits;

@@ -89,7 +89,7 @@ static int drain(struct thread *t)
 
 	for (i = 0; i < t->batch_count; i++) {
 		word state = t->batch[i].to;
-		enum stored how = store_put(&s->store, state);
+		enum stored how = store_put(&s->store, stored(s, state));
 
 		if (how == STORE_FULL) {
 			request(s, MAKE_ROOM);
@@ -134,7 +134,7 @@ static int emit(struct thread *t, word state)
 		word to = successor(state, t->found[i]);
 
 		t->batch[t->batch_count++] = (struct pending){to, concerns_of(s, t->found[i])};
-		store_prefetch(&s->store, to);
+		store_prefetch(&s->store, stored(s, to));
 	}
 	return 0;
 }
@@ -363,7 +363,8 @@ int search_open(struct search *s)
 		if (thread_open(s, &s->thread[i]))
 			return -1;
 	}
-	if (history_open(&s->history) || store_open(&s->store, FIRST_STORE_BITS, 0, 0))
+	if (history_open(&s->history) || store_open(&s->store, FIRST_STORE_BITS,
+	    s->fingerprints ? FINGERPRINT_BITS - LOW_BITS : 0, 0))
 		return -1;
 	return steps_open(s);
 }
@@ -375,7 +376,7 @@ static int begin(struct search *s)
 	word state = 0;
 
 	t->out[t->out_count++] = narrow(state);
-	if (store_put(&s->store, state) != STORED_NEW || flush(t) ||
+	if (store_put(&s->store, stored(s, state)) != STORED_NEW || flush(t) ||
 	    history_level(&s->history, 0) || history_level(&s->history, 1)) {
 		stop(s, STOPPED_MEMORY);
 		return -1;

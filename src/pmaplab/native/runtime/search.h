@@ -24,6 +24,7 @@ enum {
 	MASK_SHIFT = 111,	/* the number of a mask, in a key of a memo */
 	MOST_MASKS = 1 << 16,
 	MOST_AGENTS = 60,
+	FINGERPRINT_BITS = 64,
 	MOST_UNITS = 64,
 	MOST_CONCERNS = 1 << 13,
 	FIRST_STORE_BITS = 12,
@@ -166,6 +167,8 @@ struct search {
 	int pause;			/* an enum pause */
 	uint64_t repacks;
 
+	int fingerprints;		/* the store holds hashes of states */
+
 	/* limits; 0 stands for none */
 	uint64_t most_states, most_memory;
 	double most_seconds, started, reported;
@@ -175,6 +178,19 @@ struct search {
 /* --- search.c: the parts in order of use ----------------------------------- */
 
 double now(void);
+/* What the store holds of a state. */
+static inline word stored(const struct search *s, word state)
+{
+	uint64_t low = (uint64_t)state, high = (uint64_t)(state >> 64);
+
+	if (!s->fingerprints)
+		return state;
+	low = (low ^ low >> 32) * 0xd6e8feb86659fd93u;
+	high = (high ^ high >> 29) * 0xff51afd7ed558ccdu + 0x9e3779b97f4a7c15u;
+	low = (low ^ low >> 31 ^ high) * 0xbf58476d1ce4e5b9u;
+	low = (low ^ low >> 29 ^ high >> 32) * 0x94d049bb133111ebu;
+	return low ^ low >> 32;
+}
 int search_open(struct search *s);
 void search_run(struct search *s);
 void request(struct search *s, enum pause what);

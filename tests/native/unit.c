@@ -1,0 +1,171 @@
+/* Checks of the runtime's parts: the store, the components, the memo. */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "components.h"
+#include "memo.h"
+#include "store.h"
+
+#define CHECK(condition) do {							\
+	if (!(condition)) {							\
+		printf("%s:%d: %s\n", __FILE__, __LINE__, #condition);		\
+		exit(1);							\
+	}									\
+} while (0)
+
+enum { STATES = 20000, THREADS = 4 };
+
+/* Different states that fill all the bits that they may have. */
+static word state_number(uint64_t number, unsigned bits)
+{
+	word state = number;
+
+	state |= (word)(number * 0x9e3779b97f4a7c15u) << 40;
+	return state & (((word)1 << bits) - 1);
+}
+
+/* Everything that was put is there, once, also after it has moved. */
+static void check_store(unsigned bits, unsigned high, unsigned upper)
+{
+	struct store store, larger;
+	unsigned width = LOW_BITS + high + upper;
+
+	CHECK(store_open(&store, bits, high, upper) == 0);
+	for (uint64_t i = 0; i < STATES; i++)
+		CHECK(store_put(&store, state_number(i, width)) == STORED_NEW);
+	for (uint64_t i = 0; i < STATES; i++)
+		CHECK(store_put(&store, state_number(i, width)) == STORED_BEFORE);
+	CHECK(store_find(&store, state_number(STATES, width)) == NULL);
+	slot_mark(store_find(&store, state_number(7, width)), 1);
+	CHECK(slot_marked(store_find(&store, state_number(7, width))));
+	CHECK(store_put(&store, state_number(7, width)) == STORED_BEFORE);
+	CHECK(!slot_marked(store_find(&store, state_number(8, width))));
+	CHECK(store_open(&larger, bits + 1, high, upper) == 0);
+	CHECK(store_move(&store, &larger, 0, (uint64_t)1 << bits) == 0);
+	for (uint64_t i = 0; i < STATES; i++)
+		CHECK(store_put(&larger, state_number(i, width)) == STORED_BEFORE);
+	CHECK(store_find(&larger, state_number(STATES, width)) == NULL);
+	store_close(&store);
+	store_close(&larger);
+}
+
+/* States that differ in the bits outside of the slot only. */
+static void check_high_bits(void)
+{
+	struct store store;
+
+	CHECK(store_open(&store, 10, 10, 5) == 0);
+	for (word i = 0; i < 1 << 11; i++)
+		CHECK(store_put(&store, i << LOW_BITS) == STORED_NEW);
+	for (word i = 0; i < 1 << 11; i++)
+		CHECK(store_put(&store, i << LOW_BITS) == STORED_BEFORE);
+	store_close(&store);
+}
+
+static void check_full_store(void)
+{
+	struct store store;
+	uint64_t i = 0;
+
+	CHECK(store_open(&store, 4, 4, 0) == 0);
+	while (i < 1000 && store_put(&store, state_number(i, LOW_BITS)) == STORED_NEW)
+		i++;
+	CHECK(i > 64 && i <= 16 * SLOTS);
+	CHECK(store_slots(&store) == 16 * SLOTS);
+	store_close(&store);
+}
+
+struct race {
+	struct store *store;
+	uint64_t new;
+};
+
+static void *put_all(void *argument)
+{
+	struct race *race = argument;
+
+	for (uint64_t i = 0; i < STATES; i++)
+		race->new += store_put(race->store, state_number(i, 90)) == STORED_NEW;
+	return NULL;
+}
+
+/* Of several threads that put the same, one is told that it is new. */
+static void check_threads(void)
+{
+	for (int round = 0; round < 10; round++) {
+		struct store store;
+		struct race race[THREADS];
+		pthread_t id[THREADS];
+		uint64_t sum = 0;
+
+		CHECK(store_open(&store, 13, 13, 18) == 0);
+		for (int i = 0; i < THREADS; i++) {
+			race[i] = (struct race){&store, 0};
+			CHECK(pthread_create(&id[i], NULL, put_all, &race[i]) == 0);
+		}
+		for (int i = 0; i < THREADS; i++) {
+			pthread_join(id[i], NULL);
+			sum += race[i].new;
+		}
+		CHECK(sum == STATES);
+		store_close(&store);
+	}
+}
+
+static void check_components(void)
+{
+	struct component c;
+	uint64_t cells[8] = {0}, row[2], back[8] = {0};
+	uint32_t number, again;
+
+	CHECK(component_open(&c, 2, 2) == 0);
+	c.cell[0] = 3;
+	c.cell[1] = 5;
+	for (uint64_t value = 0; value < 4; value++) {
+		cells[3] = value;
+		cells[5] = 10 * value;
+		component_gather(&c, cells, row);
+		CHECK(component_number(&c, row, &number) == 0 && number == value);
+		CHECK(component_number(&c, row, &again) == 0 && again == number);
+	}
+	row[0] = 99;
+	CHECK(component_number(&c, row, &number) == -1);
+	CHECK(c.wanted == 3);
+	CHECK(component_widen(&c, 3) == 0);
+	CHECK(component_number(&c, row, &number) == 0 && number == 4);
+	component_unpack(&c, 2, back);
+	CHECK(back[3] == 2 && back[5] == 20 && back[0] == 0);
+	component_close(&c);
+}
+
+static void check_memo(void)
+{
+	struct memo memo;
+	word top = (word)1 << 127, value;
+
+	CHECK(memo_open(&memo) == 0);
+	for (uint64_t i = 0; i < STATES; i++) {
+		CHECK(!memo_get(&memo, top | i << 20, &value));
+		CHECK(memo_put(&memo, top | i << 20, (word)i * 3) == 0);
+	}
+	for (uint64_t i = 0; i < STATES; i++)
+		CHECK(memo_get(&memo, top | i << 20, &value) && value == (word)i * 3);
+	CHECK(memo_clear(&memo) == 0);
+	CHECK(!memo_get(&memo, top, &value));
+	memo_close(&memo);
+}
+
+int main(void)
+{
+	check_store(12, 0, 0);
+	check_store(12, 12, 0);
+	check_store(13, 13, 31);
+	check_high_bits();
+	check_full_store();
+	check_threads();
+	check_components();
+	check_memo();
+	printf("all is well\n");
+	return 0;
+}
