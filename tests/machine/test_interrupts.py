@@ -28,12 +28,18 @@ def changed(old: str, new: str, module: str = "machine/local_apic.py") -> Result
     """A search with the one function changed in which ``old`` stands."""
     text = (Path(pmaplab.__file__).parent / module).read_text(encoding="utf-8")
     assert old in text
-    head, name, rest = text.partition(old)
+    head, _, rest = text.partition(old)
     start = head.rindex("@atomic\n")
     end = rest.find("\n\n\n")
     function = head[start:] + new + (rest if end < 0 else rest[:end])
     imports = head[: head.index("# Vectors")]
     return search(built(parse_source(imports + "\n\n" + function + "\n", "changed.py")))
+
+
+def told(result: Result) -> str:
+    failure = result.violations["assertions"].failure
+    assert failure is not None
+    return failure.message
 
 
 @pytest.mark.parametrize("store_buffer", [None, 1])
@@ -45,13 +51,12 @@ def test_they_are_taken_where_they_may(store_buffer: int | None) -> None:
 
 def test_a_machine_that_ignores_the_flag_is_told() -> None:
     result = changed("    assume(CPU.rflags_if and LAPIC.irr != 0)", "    assume(LAPIC.irr != 0)")
-    assert result.violations["assertions"].failure.message == "taken with interrupts disabled"
+    assert told(result) == "taken with interrupts disabled"
 
 
 def test_a_gate_that_leaves_interrupts_enabled_is_told() -> None:
     result = changed("    CPU.rflags_if = False\n", "")
-    message = result.violations["assertions"].failure.message
-    assert message == "an interrupt gate leaves interrupts enabled"
+    assert told(result) == "an interrupt gate leaves interrupts enabled"
 
 
 def test_a_thread_that_goes_on_is_told() -> None:
