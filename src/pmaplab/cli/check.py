@@ -11,16 +11,15 @@ from rich.text import Text
 
 from pmaplab.cli.options import (
     SUMMARY_OF_STATUS,
+    add_bounds,
     add_format,
-    add_memory,
+    add_kernel,
     add_mode,
-    add_proposal,
-    add_sizes,
     modes,
     seconds,
-    store_buffer,
     whole,
 )
+from pmaplab.cli.options import bounds as chosen_bounds
 from pmaplab.cli.output import OutputFile, show
 from pmaplab.cli.parallel import Report, run_all
 from pmaplab.cli.progress import ProgressBar
@@ -31,11 +30,8 @@ from pmaplab.report.terminal import check_text
 from pmaplab.report.verdict import Verdict, check, exit_status
 from pmaplab.search.bfs import Limits
 from pmaplab.spec import RunSpec
-from pmaplab.system import Bounds, scenario_names
 from pmaplab.trace.record import Trace
 from pmaplab.trace.store import traces_to_json
-
-_DEFAULTS = Bounds()
 
 
 @dataclass(frozen=True)
@@ -56,40 +52,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=SUMMARY_OF_STATUS,
         allow_abbrev=False,
     )
-    kernel = parser.add_mutually_exclusive_group()
-    add_proposal(kernel)
-    kernel.add_argument(
-        "--kernel",
-        metavar="FILE.py",
-        help="kernel Python of your own: what it declares replaces the reference's",
-    )
-    parser.add_argument(
-        "--scenario",
-        default="boot",
-        metavar="NAME|FILE.py",
-        help=f"{', '.join(scenario_names())}, or a file of your own (default: boot)",
-    )
+    add_kernel(parser)
     add_mode(parser, "all", several=True)
-    add_memory(parser)
-    add_sizes(parser, _DEFAULTS.cpus, "as many as --cpus")
-    for name, what in (
-        ("processes", "user processes"),
-        ("kernel-processes", "kernel processes besides proc0"),
-        ("operations", "operations per CPU"),
-        ("pcids", "PCIDs per CPU besides the kernel's"),
-    ):
-        default = getattr(_DEFAULTS, name.replace("-", "_"))
-        parser.add_argument(
-            f"--{name}",
-            type=whole(),
-            default=default,
-            metavar="N",
-            help=f"{what} (default: {default})",
-        )
+    add_bounds(parser)
     parser.add_argument("--property", metavar="NAME", help="judge this property only")
-    parser.add_argument(
-        "--exemptions", metavar="FILE.toml", help="further places where properties do not count"
-    )
     parser.add_argument(
         "--max-states", type=whole(1), metavar="N", help="stop after this many states"
     )
@@ -107,19 +73,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(options: argparse.Namespace) -> int:
     """Run the command; the exit status."""
     selected = modes(options.mode)
-    bounds = Bounds(
-        cpus=options.cpus,
-        maxcpu=max(options.cpus, 1) if options.maxcpu is None else options.maxcpu,
-        processes=options.processes,
-        kernel_processes=options.kernel_processes,
-        pcids=options.pcids,
-        operations=options.operations,
-        store_buffer=store_buffer(options),
-    )
-    bounds.check()
     spec = RunSpec(
         scenario=options.scenario,
-        bounds=bounds,
+        bounds=chosen_bounds(options),
         proposal=options.proposal,
         kernel=options.kernel,
         exemptions=options.exemptions,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pmaplab.errors import UsageError
 from pmaplab.machine.modes import MODES, SC, TSO, Mode, find_mode
 from pmaplab.memory import DEFAULT_STORE_BUFFER
+from pmaplab.system import Bounds, scenario_names
 
 SUMMARY_OF_STATUS = (
     "Exit status: 0 all hold, 1 some violated, 2 bad usage or input, "
@@ -111,3 +112,59 @@ def store_buffer(options: argparse.Namespace) -> int | None:
             )
         return None
     return DEFAULT_STORE_BUFFER if bound is None else bound
+
+
+def add_kernel(parser: argparse.ArgumentParser) -> None:
+    """``--proposal`` or ``--kernel``, ``--scenario`` and ``--exemptions``."""
+    kernel = parser.add_mutually_exclusive_group()
+    add_proposal(kernel)
+    kernel.add_argument(
+        "--kernel",
+        metavar="FILE.py",
+        help="kernel Python of your own: what it declares replaces the reference's",
+    )
+    parser.add_argument(
+        "--scenario",
+        default="boot",
+        metavar="NAME|FILE.py",
+        help=f"{', '.join(scenario_names())}, or a file of your own (default: boot)",
+    )
+    parser.add_argument(
+        "--exemptions", metavar="FILE.toml", help="further places where properties do not count"
+    )
+
+
+def add_bounds(parser: argparse.ArgumentParser) -> None:
+    """The memory model, and how large the system is."""
+    defaults = Bounds()
+    add_memory(parser)
+    add_sizes(parser, defaults.cpus, "as many as --cpus")
+    for name, what in (
+        ("processes", "user processes"),
+        ("kernel-processes", "kernel processes besides proc0"),
+        ("operations", "operations per CPU"),
+        ("pcids", "PCIDs per CPU besides the kernel's"),
+    ):
+        default = getattr(defaults, name.replace("-", "_"))
+        parser.add_argument(
+            f"--{name}",
+            type=whole(),
+            default=default,
+            metavar="N",
+            help=f"{what} (default: {default})",
+        )
+
+
+def bounds(options: argparse.Namespace) -> Bounds:
+    """The bounds that the options ask for; raises UsageError."""
+    result = Bounds(
+        cpus=options.cpus,
+        maxcpu=max(options.cpus, 1) if options.maxcpu is None else options.maxcpu,
+        processes=options.processes,
+        kernel_processes=options.kernel_processes,
+        pcids=options.pcids,
+        operations=options.operations,
+        store_buffer=store_buffer(options),
+    )
+    result.check()
+    return result

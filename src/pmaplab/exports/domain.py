@@ -103,17 +103,12 @@ NOTHING = Values(0, 0, frozenset())
 TRUTH = of((0, 1))
 
 
-def pairs(
-    left: Values, right: Values, function: Callable[[int, int], int | None]
-) -> Values | None:
+def pairs(left: Values, right: Values, function: Callable[[int, int], int | None]) -> Values | None:
     """``function`` of every pair of items; None where they are not known."""
     if left.items is None or right.items is None:
         return None
     if len(left.items) * len(right.items) > MOST_PAIRS:
         return None
     return of(
-        found
-        for a in left.items
-        for b in right.items
-        if (found := function(a, b)) is not None
+        found for a in left.items for b in right.items if (found := function(a, b)) is not None
     )

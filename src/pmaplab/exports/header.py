@@ -35,7 +35,9 @@ class Header:
         for line in self.about.lines:
             yield line
         yield f"agents: {', '.join(agent.name for agent in system.agents)}"
-        properties = list(dict.fromkeys(judge.property for judge in system.judges if judge.property))
+        properties = list(
+            dict.fromkeys(judge.property for judge in system.judges if judge.property)
+        )
         yield f"properties: {', '.join(['assertions', *properties])}"
         yield ""
         yield "To verify, with all reductions off:"

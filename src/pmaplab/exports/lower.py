@@ -85,8 +85,8 @@ Place = tuple[str, str, int]  # function, block, instruction
 
 
 def step_system(program: Program, start: Sequence[int] | None = None) -> StepSystem:
-    """The steps of ``program``, which begins in the state ``start``; without
-    one, as after power-on.
+    """The steps of ``program``, which begins with the memory ``start``; without
+    one, with that of power-on.
 
     Raises ModelError for what cannot be exported.
     """
@@ -102,7 +102,8 @@ class _Builder:
     def __init__(self, program: Program, start: Sequence[int] | None) -> None:
         self.program = program
         self.layout = layout = Layout(program)
-        self.start = list(layout.initial() if start is None else start)
+        memory = layout.initial() if start is None else list(start)
+        self.start = memory[: layout.agents[0]] + [0] * (layout.size - layout.agents[0])
         self.ranges = Ranges(layout, self.start)
         self.sites: list[Site] = []
         self.labels: list[str] = list(program.must_reach)
@@ -127,9 +128,8 @@ class _Builder:
         routines = {}
         for name in self._callees_first(names):
             routines[name] = _Atomic(self, program.functions[name]).routine()
-        if start_unset(self.start, layout):
-            for base, agent in zip(layout.agents, program.agents, strict=True):
-                self.start[base] = self.entry(agent.entry)
+        for base, agent in zip(layout.agents, program.agents, strict=True):
+            self.start[base] = self.entry(agent.entry)
         system = StepSystem(
             memory=self._memory(),
             regions={name: 1 << bit for bit, name in enumerate(program.regions)},
@@ -250,7 +250,9 @@ class _Builder:
             kind = as_int(cell.type)
             result[cell.index] = _variable(cell.name, kind, values, places[cell.index])
         mask = (1 << len(program.regions)) - 1
-        place = program.functions[program.agents[0].entry].loc if program.agents else Location("", 1)
+        place = (
+            program.functions[program.agents[0].entry].loc if program.agents else Location("", 1)
+        )
         for cpu in range(program.cpus):
             result[layout.regions + cpu] = Variable(
                 f"regions[{cpu}]", Int(64), 0, mask, None, place
@@ -263,13 +265,13 @@ class _Builder:
         found: list[Values] = [of((0,)) for _ in range(size)]
         names: list[list[str]] = [[] for _ in range(size)]
         kinds: list[Int] = [ADDRESS for _ in range(size)]
-        for (function, _, index), number in self.numbers.items():
-            frame = layout.frames[function].return_address
-            if index:
-                callee = self._callee_before(function, number)
-                if callee is not None:
-                    frame = layout.frames[callee].return_address
-                    found[frame] = found[frame].join(of((number,)))
+        for place, number in self.numbers.items():
+            callee = self._called_before(place)
+            if callee is not None:
+                slot = layout.frames[callee].return_address
+                # Each number counts: this is where control can go on.
+                few = (found[slot].items or frozenset()) | {number}
+                found[slot] = Values(0, max(found[slot].hi, number), few)
         for name, frame in layout.frames.items():
             names[frame.return_address].append(f"return of {name}")
             for local, offset in frame.locals.items():
@@ -286,13 +288,14 @@ class _Builder:
             for n, k, v in zip(names, kinds, found, strict=True)
         )
 
-    def _callee_before(self, function: str, number: int) -> str | None:
-        for (name, label, index), other in self.numbers.items():
-            if other == number and name == function and index:
-                block = next(b for b in self.program.functions[name].blocks if b.label == label)
-                item = block.instructions[index - 1]
-                return item.function if isinstance(item, Call) else None
-        return None
+    def _called_before(self, place: Place) -> str | None:
+        """The function with points that the instruction before ``place`` calls."""
+        name, label, index = place
+        if not index:
+            return None
+        block = next(b for b in self.program.functions[name].blocks if b.label == label)
+        item = block.instructions[index - 1]
+        return item.function if isinstance(item, Call) and self.plain(item) else None
 
     def _judges(self) -> tuple[Judge, ...]:
         program = self.program
@@ -307,11 +310,6 @@ class _Builder:
             )
             for invariant in program.invariants
         )
-
-
-def start_unset(state: Sequence[int], layout: Layout) -> bool:
-    """Whether the agents' program counters are still to be set."""
-    return all(not state[base] for base in layout.agents)
 
 
 def _variable(name: str, kind: Int, values: Values, loc: Location) -> Variable:
@@ -593,4 +591,3 @@ class _Atomic(_Body):
 
     def returns(self, value: X | None) -> Iterator[Statement]:
         yield Give(value)
-

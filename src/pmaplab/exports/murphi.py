@@ -65,7 +65,9 @@ class _Murphi:
                 "number of its transitions, as long as no invariant fails: Rumur does not go on "
                 "from a state in which one does.",
                 "A cover that is not hit counts as an error: it is a point that must be reached, "
-                "or the verdict is vacuous." if self.system.must_reach else "",
+                "or the verdict is vacuous."
+                if self.system.must_reach
+                else "",
                 "An error that begins with `model error', and one of Rumur's own about a value "
                 "out of range or an overflow in 64 bits, is no verdict.",
             ),
@@ -267,5 +269,3 @@ class _Murphi:
             for cpu in range(self.system.cpus):
                 name = one_line(f"{judge.property or judge.routine}, CPU {cpu}")
                 yield f'invariant "{name}" exempt{at}({cpu}) | judge{at}({cpu}, {cpu});'
-
-

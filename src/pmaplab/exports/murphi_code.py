@@ -348,9 +348,7 @@ class Murphi:
 
     # --- statements --------------------------------------------------------
 
-    def code(
-        self, statements: tuple[Statement, ...], depth: int, loc: Location
-    ) -> Iterator[str]:
+    def code(self, statements: tuple[Statement, ...], depth: int, loc: Location) -> Iterator[str]:
         tabs = "  " * depth
         for at, statement in enumerate(statements):
             match statement:

@@ -57,8 +57,8 @@ class _Promela:
         yield ""
         for chunk in _chunks(self._functions()):
             yield from self._block("c_code", chunk)
-        for number, agent in enumerate(self.system.agents):
-            yield from self._process(number, agent)
+        for at, agent in enumerate(self.system.agents):
+            yield from self._process(at, agent)
 
     def _header(self) -> Header:
         size = self._vector()
@@ -78,7 +78,9 @@ class _Promela:
                 "that of `transitions' the number of its transitions; there is no other process, "
                 "no never claim, and nothing is added.  After a violation this needs -c0.",
                 "`reached: LABEL' is printed when the search first passes a point that the source "
-                "marks with sometimes()." if self.system.labels else "",
+                "marks with sometimes()."
+                if self.system.labels
+                else "",
                 *reach_lines(self.system),
                 "An error that begins with `model error' is no verdict: a value left the range "
                 "that this file has for it.",
@@ -146,10 +148,10 @@ class _Promela:
     def _steps_as_words(self) -> Iterator[str]:
         """SPIN takes a call in a c_expr for a side effect."""
         yield "static int step(int agent, int given);"
-        for number, agent in enumerate(self.system.agents):
+        for at, agent in enumerate(self.system.agents):
             name = self.processes[agent.name].upper()
-            for way in range(self.ways[number]):
-                yield f"#define STEP_{name}_{way} step({number}, {way})"
+            for way in range(self.ways[at]):
+                yield f"#define STEP_{name}_{way} step({at}, {way})"
 
     # --- functions ---------------------------------------------------------
 
@@ -286,15 +288,16 @@ class _Promela:
 
     # --- processes ---------------------------------------------------------
 
-    def _process(self, number: int, agent: Agent) -> Iterator[str]:
+    def _process(self, at: int, agent: Agent) -> Iterator[str]:
         name = self.processes[agent.name]
         yield f"/* {one_line(f'{agent.name}: {agent.context} on CPU {agent.cpu}')} */"
         yield f"active proctype {name}() {{"
         yield "end:"
         yield "    do"
-        for way in range(self.ways[number]):
+        for way in range(self.ways[at]):
             step = f"STEP_{name.upper()}_{way}"
-            yield f"    :: d_step {{ c_expr {{ {step} }} -> c_code {{ take({number}, readtrail); }} }}"
+            take = f"take({at}, readtrail);"
+            yield f"    :: d_step {{ c_expr {{ {step} }} -> c_code {{ {take} }} }}"
         yield "    od"
         yield "}"
         yield ""

@@ -83,9 +83,7 @@ class Ranges:
     def _among(self, address: Expr, values: Values) -> tuple[int, ...]:
         kind = _target(address)
         cells = range(max(values.lo, 1), min(values.hi + 1, self.layout.regions))
-        return tuple(
-            cell for cell in cells if cell in values and _alike(self.kinds[cell], kind)
-        )
+        return tuple(cell for cell in cells if cell in values and _alike(self.kinds[cell], kind))
 
     def limits(self, cell: int) -> tuple[int, int]:
         """The least and the largest value that the type of a cell has."""
@@ -387,5 +385,3 @@ def _target(address: Expr) -> Scalar:
     target = kind.target
     assert isinstance(target, Int | Pointer)
     return target
-
-

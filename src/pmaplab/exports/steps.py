@@ -217,7 +217,20 @@ class Give:
 
 
 Statement = (
-    Set | Pick | Guard | Require | If | When | Invoke | Mark | Note | Goto | Stop | Back | Again | Give
+    Set
+    | Pick
+    | Guard
+    | Require
+    | If
+    | When
+    | Invoke
+    | Mark
+    | Note
+    | Goto
+    | Stop
+    | Back
+    | Again
+    | Give
 )
 
 # --- systems ---------------------------------------------------------------
@@ -322,5 +335,3 @@ class StepSystem:
     def choices(self) -> int:
         """The largest number of ways in which a step can go on."""
         return max((point.choices for point in self.points if point.starts), default=1)
-
-
