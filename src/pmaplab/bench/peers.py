@@ -71,9 +71,7 @@ def run_spin(
     compiler = [COMPILER, optimize, "-w", "-DSAFETY", "-DNOREDUCE", "-DMEMLIM=8000", *flags]
     _run([*compiler, *([size[0]] if size else []), "-o", "pan", "pan.c"], folder, timeout)
     compiled = time.monotonic()
-    said = _run(
-        ["./pan", f"-m{depth}", f"-w{table}", *options], folder, timeout, any_status=True
-    )
+    said = _run(["./pan", f"-m{depth}", f"-w{table}", *options], folder, timeout, any_status=True)
     finished = time.monotonic()
     errors = re.findall(r"^pan:\d+: (.*) \(at depth", said, re.MULTILINE)
     stored = re.search(r"^\s*(\d+) states, stored", said, re.MULTILINE)
@@ -125,9 +123,7 @@ def run_rumur(
     reductions = ["--deadlock-detection", "off", "--symmetry-reduction", "off"]
     showing = ["--counterexample-trace", "off", "--max-errors", str(max_errors)]
     many = ["--threads", str(threads)]
-    _run(
-        ["rumur", *reductions, *showing, *many, "--output", "model.c", "model.m"], folder, timeout
-    )
+    _run(["rumur", *reductions, *showing, *many, "--output", "model.c", "model.m"], folder, timeout)
     compiler = [COMPILER, "-std=c11", optimize, "-w", "-o", "model", "model.c", "-lpthread"]
     _run([*compiler, "-mcx16"], folder, timeout)
     compiled = time.monotonic()
@@ -157,9 +153,7 @@ def run_rumur(
     )
 
 
-def _run(
-    command: Sequence[str], folder: Path, timeout: float, *, any_status: bool = False
-) -> str:
+def _run(command: Sequence[str], folder: Path, timeout: float, *, any_status: bool = False) -> str:
     try:
         result = subprocess.run(
             command,

@@ -61,9 +61,10 @@ class Lowering:
         kind = target_of(address)
         value = kind.whole if isinstance(kind, Int) else ADDRESS
         number = self.expr(address)
-        if isinstance(number, Num):
+        group = self.ranges.candidates(address)
+        if isinstance(number, Num) and group == (number.value,):
             return Cell(number.value, value)
-        return Fetch(self.ranges.candidates(address), number, value, self.site)
+        return Fetch(group, number, value, self.site)
 
     def _mask(self, cpu: X) -> Cell | Fetch:
         first, cpus = self.layout.regions, self.layout.program.cpus

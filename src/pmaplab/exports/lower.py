@@ -433,8 +433,8 @@ class _Body:
 
     def _choose(self, item: Choose, write: Lowering, site: int) -> Iterator[Statement]:
         kind = as_int(self.function.variables[item.target])
-        values = self.owner.ranges.locals.get((self.function.name, item.target), of((0,)))
-        picked = self._temporary(f"pick{kind.whole}", kind.whole, values)
+        values = self.owner.ranges.picked.get(id(item), of((0,)))
+        picked = self._temporary(f"pick{site}", kind.whole, values)
         yield Pick(picked, write.expr(item.lo), write.expr(item.hi))
         yield from self.assign(item.target, picked, site)
 

@@ -17,7 +17,7 @@ from pmaplab.exports.header import (
 from pmaplab.exports.murphi_code import HELPERS, LEAST, MOST, Murphi, held, view
 from pmaplab.exports.names import one_line
 from pmaplab.exports.nodes import below, variables
-from pmaplab.exports.steps import Again, Judge, Routine, StepSystem
+from pmaplab.exports.steps import Again, Invoke, Judge, Routine, StepSystem
 
 
 def murphi(system: StepSystem, about: About) -> str:
@@ -31,7 +31,10 @@ class _Murphi:
         self.about = about
         self.code = Murphi(system)
         self.sparse = sorted({p.choices for p in system.points if p.starts})
-        self.judges = {judge.routine for judge in system.judges}
+        everything = [point.code for point in system.points]
+        everything += [part for r in system.routines.values() for part in r.parts]
+        self.called = {n.routine for n in below(tuple(everything)) if isinstance(n, Invoke)}
+        self.called |= {when for judge in system.judges for _, when in judge.exempt if when}
 
     def lines(self) -> Iterator[str]:
         for line in self._header().lines(self.system):
@@ -126,8 +129,8 @@ class _Murphi:
             yield f"  {self.code.locals[name]}: {lo}..{hi}; -- {one_line(name)}"
 
     def _routine(self, routine: Routine) -> Iterator[str]:
-        if routine.name in self.judges:
-            # An invariant's own function has a form of its own.
+        if routine.name not in self.called:
+            # An invariant's own function, which has a form of its own.
             return
         system, code = self.system, self.code
         parameters = ["cpu: cpu_t"]
@@ -176,25 +179,53 @@ class _Murphi:
         system, code = self.system, self.code
         routine = system.routines[judge.routine]
         (parameter,) = routine.parameters
+        passed = "; var passed: passed_t" if system.labels else ""
+        given = ", passed" if system.labels else ""
         yield f"-- {one_line(f'{routine.loc.file}:{routine.loc.line}: {judge.property}')}"
-        yield f"function judge{at}(cpu: cpu_t; p_{code.locals[parameter]}: wide): boolean;"
+        head = f"cpu: cpu_t; p_{code.locals[parameter]}: wide{passed}"
+        yield f"function holds{at}({head}): boolean;"
         code.judging = True
         body = list(self._body(routine))
         code.judging = False
-        for line in body:
-            yield line.replace("return;", "return true;") if "return;" in line else line
+        yield from body
+        yield f"function judge{at}(cpu: cpu_t): boolean;"
+        yield "var"
+        yield "  found: boolean;"
+        yield from self._passed()
+        yield f"  found := holds{at}(cpu, cpu{given});"
+        yield from self._covers()
+        yield "  return found;"
+        yield "end;"
         yield f"function exempt{at}(cpu: cpu_t): boolean;"
-        yield "var mask: wide;"
-        yield "begin"
+        yield "var"
+        yield "  mask: wide;"
+        yield from self._passed()
         yield "  switch cpu"
         for cpu in range(system.cpus):
             yield f"  case {cpu}: mask := {code.cell(system.first_region + cpu)};"
         yield "  endswitch;"
         for bit, when in judge.exempt:
-            also = "" if when is None else f" & {code.routines[when]}(cpu, cpu) != 0"
-            yield f"  if ((mask + 0) & {bit}) != 0{also} then return true endif;"
+            yield f"  if ((mask + 0) & {bit}) != 0 then"
+            if when is None:
+                yield "    return true;"
+            else:
+                more = ", passed" if when in code.markers else ""
+                yield f"    if {code.routines[when]}(cpu{more}, cpu) != 0 then return true endif;"
+            yield "  endif;"
         yield "  return false;"
         yield "end;"
+
+    def _passed(self) -> Iterator[str]:
+        """Where labels are noted, none of them passed yet; then the code begins."""
+        if self.system.labels:
+            yield "  passed: passed_t;"
+        yield "begin"
+        for at in range(len(self.system.labels)):
+            yield f"  passed[{at}] := 0;"
+
+    def _covers(self) -> Iterator[str]:
+        for label in self.system.must_reach:
+            yield f'  cover passed[{self.code.labels[label]}] = 1 "{one_line(label) or "?"}";'
 
     def _run(self) -> Iterator[str]:
         system, code = self.system, self.code
@@ -209,12 +240,8 @@ class _Murphi:
         yield "  product: wide;"
         yield "  ignored: wide;"
         yield "  turns: 0..200000;"
-        if system.labels:
-            yield "  passed: passed_t;"
-        yield "begin"
+        yield from self._passed()
         yield "  n := point; choice := given; product := 1; turns := 0;"
-        for at in range(len(system.labels)):
-            yield f"  passed[{at}] := 0;"
         yield "  switch a"
         for number, agent in enumerate(system.agents):
             yield f"  case {number}: cpu := {agent.cpu};"
@@ -230,9 +257,7 @@ class _Murphi:
         yield "  endwhile;"
         yield "  -- A choice that nothing asked for is one too many."
         yield '  assume choice = 0 "choices";'
-        for label in system.must_reach:
-            at = code.labels[label]
-            yield f'  cover passed[{at}] = 1 "{one_line(label)}";'
+        yield from self._covers()
         yield "end;"
         yield ""
 
@@ -268,4 +293,4 @@ class _Murphi:
         for at, judge in enumerate(self.system.judges):
             for cpu in range(self.system.cpus):
                 name = one_line(f"{judge.property or judge.routine}, CPU {cpu}")
-                yield f'invariant "{name}" exempt{at}({cpu}) | judge{at}({cpu}, {cpu});'
+                yield f'invariant "{name}" exempt{at}({cpu}) | judge{at}({cpu});'

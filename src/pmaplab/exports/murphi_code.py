@@ -392,10 +392,7 @@ class Murphi:
                 else:
                     yield f"{call};"
             case Mark(label=label):
-                if not self.judging:
-                    yield f"passed[{self.labels[label]}] := 1;"
-                elif label in self.system.must_reach:
-                    yield f'cover true "{one_line(label)}";'
+                yield f"passed[{self.labels[label]}] := 1;"
             case Goto(point=point):
                 yield f"n := {point};"
             case Stop(point=point):
@@ -406,7 +403,8 @@ class Murphi:
             case Again(part=part):
                 yield f"part := {part};"
             case Give(value=value):
-                yield "return;" if value is None else f"return {self.expr(value, loc)};"
+                nothing = "return true;" if self.judging else "return;"
+                yield nothing if value is None else f"return {self.expr(value, loc)};"
 
     def _require(self, condition: Expr, site: int, loc: Location) -> str:
         where = self.system.sites[site]
@@ -440,27 +438,31 @@ class Murphi:
 
     def accesses(self) -> Iterator[str]:
         for (group, _), which in self.groups.items():
+            loads = (f"  if at = {at} then return {self.cell(at)} endif;" for at in group)
+            stores = (f"  if at = {at} then {self.cell(at)} := x; return; endif;" for at in group)
+            if len(group) > _FEW:
+                loads = _switch(f"  case {at}: return {self.cell(at)};" for at in group)
+                stores = _switch(f"  case {at}: {self.cell(at)} := x; return;" for at in group)
             yield f"function load{which}(at: wide): wide;"
             yield "begin"
-            yield "  switch at"
-            for index in group:
-                yield f"  case {index}: return {self.cell(index)};"
-            yield "  else"
-            yield from _WILD
-            yield "  endswitch;"
+            yield from loads
+            yield _WILD
             yield "end;"
             yield f"procedure store{which}(at: wide; x: wide);"
             yield "begin"
-            yield "  switch at"
-            for index in group:
-                yield f"  case {index}: {self.cell(index)} := x;"
-            yield "  else"
-            yield from _WILD
-            yield "  endswitch;"
+            yield from stores
+            yield _WILD
             yield "end;"
 
 
-_WILD = (
-    '    if at = 0 then error "page fault: a NULL pointer is dereferenced"',
-    '    else error "model error: a wild pointer" endif;',
-)
+def _switch(cases: Iterator[str]) -> Iterator[str]:
+    yield "  switch at"
+    yield from cases
+    yield "  endswitch;"
+
+
+# So many cells need no switch.
+_FEW = 2
+_WILD = """\
+  if at = 0 then error "page fault: a NULL pointer is dereferenced"
+  else error "model error: a wild pointer" endif;"""

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pmaplab.exports import arithmetic
-from pmaplab.exports.domain import NOTHING, TRUTH, Values, of
+from pmaplab.exports.domain import MOST_ITEMS, NOTHING, TRUTH, Values, of
 from pmaplab.ir.layout import Layout
 from pmaplab.ir.nodes import (
     COMPARISONS,
@@ -59,7 +59,7 @@ class Ranges:
     ``cells`` has a set by cell, ``locals`` by function and local, and
     ``addresses`` by the expression's identity the cells that an address may
     stand for.  ``wraps`` holds the identities of the unsigned operations whose
-    result may not fit into their type.
+    result may not fit into their type, ``picked`` by the same what is chosen.
     """
 
     def __init__(self, layout: Layout, memory: Sequence[int]) -> None:
@@ -71,6 +71,7 @@ class Ranges:
         self.results: dict[str, Values] = {}
         self.addresses: dict[int, Values] = {}
         self.wraps: set[int] = set()
+        self.picked: dict[int, Values] = {}
         self._before: dict[tuple[str, str], Env] = {}
         self._cpus = of(range(self.program.cpus))
         self._changed = True
@@ -204,8 +205,9 @@ class Ranges:
                 values = Values(least.lo, most.hi) if least and most else NOTHING
                 if least.lo > most.hi:
                     values = NOTHING
-                elif values.hi - values.lo < 64:
+                elif values.hi - values.lo < MOST_ITEMS:
                     values = of(range(values.lo, values.hi + 1))
+                self.picked[id(item)] = self.picked.get(id(item), NOTHING).join(values)
             case Call(target=target, function=callee, arguments=arguments):
                 called = self.program.functions[callee]
                 self._enter(called, [self.value(argument, env) for argument in arguments])
