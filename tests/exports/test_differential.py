@@ -22,7 +22,7 @@ from pmaplab.frontends.litmus.source import LitmusSource
 from pmaplab.ir.cut import cut
 from pmaplab.ir.nodes import Program
 from pmaplab.machine.tso import tso
-from pmaplab.search.bfs import search
+from pmaplab.search.bfs import Result, search
 from pmaplab.spec import RunSpec
 from pmaplab.system import Bounds, System
 from search.small import system
@@ -91,7 +91,7 @@ def kernel(mode: str = "nopcid", **bounds: int) -> System:
     return spec.build()
 
 
-Differs = Callable[[StepSystem, object, Path], list[str]]
+Differs = Callable[[StepSystem, Result, Path], list[str]]
 TOOLS = [
     pytest.param(spin_differs, marks=needs_spin, id="spin"),
     pytest.param(rumur_differs, marks=needs_rumur, id="rumur"),
@@ -115,9 +115,15 @@ def test_litmus_tests(differs: Differs, bound: int | None) -> None:
 
 
 @needs_spin
-@pytest.mark.parametrize("mode", ["nopcid", "pcid+invpcid+pti"])
-def test_the_kernel_boots_in_spin(mode: str) -> None:
-    """In the second, some properties fail."""
+def test_the_kernel_boots_in_spin() -> None:
+    """Some properties fail, in very many states."""
+    assert differences(spin_differs, kernel("pcid+invpcid+pti")) == []
+
+
+@needs_spin
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["nopcid", "pcid", "nopcid+pti"])
+def test_the_kernel_boots_in_spin_in_more_modes(mode: str) -> None:
     assert differences(spin_differs, kernel(mode)) == []
 
 

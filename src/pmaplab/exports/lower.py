@@ -360,13 +360,13 @@ class _Body:
             case Store(address=address, value=value):
                 kind = target_of(address)
                 yield Set(write.place(address), write.fitted(value, kind))
-            case Rmw(target=old, op=op, address=address, operand=operand):
+            case Rmw(target=old, op=op):
                 yield from self._rmw(item, old, op, write, site)
             case CmpXchg():
                 yield from self._cmpxchg(item, write, site)
             case Assume(condition=condition):
                 yield Guard(write.expr(condition))
-            case Choose(target=target, lo=lo, hi=hi):
+            case Choose():
                 yield from self._choose(item, write, site)
             case Assert(condition=condition):
                 yield Require(write.expr(condition), site)

@@ -132,7 +132,7 @@ class _Murphi:
         if routine.name not in self.called:
             # An invariant's own function, which has a form of its own.
             return
-        system, code = self.system, self.code
+        code = self.code
         parameters = ["cpu: cpu_t"]
         if routine.name in code.markers:
             parameters.append("var passed: passed_t")

@@ -340,9 +340,9 @@ class Murphi:
             return text if source == kind else f"(({text} != 0) ? 1 : 0)"
         if kind.bits == 64:
             return text
-        if source.bits < 64 or source.signed:
-            if kind.minimum <= source.minimum and source.maximum <= kind.maximum:
-                return text
+        inside = kind.minimum <= source.minimum and source.maximum <= kind.maximum
+        if inside and not is_wide(source):
+            return text
         name = "sign_extended" if kind.signed else "low"
         return f"{name}({text}, {1 << kind.bits})"
 
@@ -438,8 +438,12 @@ class Murphi:
 
     def accesses(self) -> Iterator[str]:
         for (group, _), which in self.groups.items():
-            loads = (f"  if at = {at} then return {self.cell(at)} endif;" for at in group)
-            stores = (f"  if at = {at} then {self.cell(at)} := x; return; endif;" for at in group)
+            loads: Iterator[str] = (
+                f"  if at = {at} then return {self.cell(at)} endif;" for at in group
+            )
+            stores: Iterator[str] = (
+                f"  if at = {at} then {self.cell(at)} := x; return; endif;" for at in group
+            )
             if len(group) > _FEW:
                 loads = _switch(f"  case {at}: return {self.cell(at)};" for at in group)
                 stores = _switch(f"  case {at}: {self.cell(at)} := x; return;" for at in group)

@@ -1,0 +1,56 @@
+"""``pmaplab export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli.command import fails, run
+
+SMALL = ("--operations", "1")
+
+
+@pytest.mark.parametrize("language", ["promela", "murphi"])
+def test_a_file(language: str, tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    result = run("export", "--to", language, *SMALL, "-o", target)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    text = target.read_text(encoding="utf-8")
+    assert "the reference kernel, scenario boot, mode nopcid" in text
+    assert "CPUs 2, MAXCPU 2, processes 2" in text
+    assert "Not exported:" in text
+
+
+def test_standard_output() -> None:
+    result = run("export", "--to", "promela", "--cpus", "1", *SMALL)
+    assert result.returncode == 0
+    assert "active proctype agent_cpu0()" in result.stdout
+
+
+def test_store_buffers_are_agents() -> None:
+    result = run("export", "--to", "promela", "--memory", "tso", "--store-buffer", "1", *SMALL)
+    assert result.returncode == 0
+    assert "active proctype agent_cpu0_store_buffer()" in result.stdout
+    assert "memory model tso, store buffers of at most 1 entry" in result.stdout
+
+
+def test_too_large_to_draw() -> None:
+    fails(run("export", "--to", "dot", *SMALL), "more than 1000 states", "--max-states")
+
+
+def test_bad_input(tmp_path: Path) -> None:
+    fails(run("export"), "--to")
+    fails(run("export", "--to", "tla"), "invalid choice", "promela")
+    fails(run("export", "--to", "promela", "--scenario", "bot"), "did you mean boot?")
+    fails(run("export", "--to", "promela", "--mode", "all"), "all")
+    fails(run("export", "--to", "promela", "--cpus", "0"), "cannot boot")
+    fails(run("export", "--to", "promela", "--max-states", "5"), "draws nothing")
+    fails(run("export", "--to", "dot", "--max-states", "0"), "at least 1")
+    missing = tmp_path / "none" / "file"
+    fails(run("export", "--to", "promela", "-o", missing), "cannot be written")
+
+
+def test_what_the_language_cannot_express() -> None:
+    result = run("export", "--to", "murphi", "--mode", "pcid", *SMALL)
+    fails(result, "signed numbers of 64 bits cannot hold", "^", "--to promela")
