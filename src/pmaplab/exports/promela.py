@@ -352,12 +352,55 @@ static const char *fault_text(void) {
     snprintf(text, sizeof text, "%s: %s", WHAT[fault_kind], SITE[fault_site]);
     return text;
 }
+static void judge(void) {
+    static jmp_buf here;
+    static char text[1200];
+    static volatile U one;
+    static volatile int each;
+    static volatile int asking;
+    for (each = 0; each < JUDGES; each++)
+        for (one = 0; one < CPUS; one++) {
+            cpu = one;
+            asking = 0;
+            out = &here;
+            if (!setjmp(here)) {
+                if (EXEMPT[each]()) {
+                    /* What it would say does not count. */
+                    asking = 2;
+                    JUDGE[each]();
+                    continue;
+                }
+                asking = 1;
+                JUDGE[each]();
+            } else if (asking != 2) {
+                snprintf(text, sizeof text, "%s%s on CPU %d: %s",
+                    fault_kind == RANGE || !asking ? "model error: " : "property ",
+                    PROPERTY[each], (int)one, fault_text());
+                uerror(text);
+            }
+        }
+}
+static void note_labels(void) {
+    for (int at = 0; at < LABELS; at++)
+        if (passed[at / 64] & ~reached_labels[at / 64] & (1ull << at % 64)) {
+            reached_labels[at / 64] |= 1ull << at % 64;
+            printf("reached: %s\\n", LABEL[at]);
+        }
+}
 static int asked_agent, asked_choice, answer, is_asked, is_failed;
 /* Whether the agent's next step is possible with this choice. */
 static int step(int agent, int given) {
+    static int is_judged;
     static jmp_buf here;
     int point = now.machine.agents[agent].s0;
     int turns = 0;
+    if (!is_judged) {
+        /* The state in which everything begins: no step leads to it. */
+        is_judged = 1;
+        next = now.machine;
+        judge();
+        note_labels();
+    }
     if (point == DONE || given >= WAYS[point]) return 0;
     if (is_asked && agent == asked_agent && given == asked_choice
         && !memcmp(&before, &now.machine, sizeof before)) return answer;
@@ -390,55 +433,16 @@ static int step(int agent, int given) {
     /* A choice that nothing asked for is one too many. */
     return answer = (choice == 0);
 }
-static void judge(void) {
-    static jmp_buf here;
-    static char text[1200];
-    static volatile U one;
-    static volatile int each;
-    static volatile int asking;
-    for (each = 0; each < JUDGES; each++)
-        for (one = 0; one < CPUS; one++) {
-            cpu = one;
-            asking = 0;
-            out = &here;
-            if (!setjmp(here)) {
-                if (EXEMPT[each]()) {
-                    /* What it would say does not count. */
-                    asking = 2;
-                    JUDGE[each]();
-                    continue;
-                }
-                asking = 1;
-                JUDGE[each]();
-            } else if (asking != 2) {
-                snprintf(text, sizeof text, "%s%s on CPU %d: %s",
-                    fault_kind == RANGE || !asking ? "model error: " : "property ",
-                    PROPERTY[each], (int)one, fault_text());
-                uerror(text);
-            }
-        }
-}
+/* Make the copy the state. */
 static void take(int agent, int is_replay) {
-    static int is_judged;
     U was = cpu;
     if (is_replay) printf("%s: %s\\n", NAME_OF[agent], PLACE[before.agents[agent].s0]);
-    if (!is_judged) {
-        is_judged = 1;
-        next = before;
-        judge();
-        is_asked = 0;
-        step(agent, asked_choice);
-    }
     if (is_failed) uerror((char *)fault_text());
     else {
         now.machine = next;
         if (memcmp(&before.memory, &next.memory, sizeof before.memory)) judge();
     }
-    for (int at = 0; at < LABELS; at++)
-        if (passed[at / 64] & ~reached_labels[at / 64] & (1ull << at % 64)) {
-            reached_labels[at / 64] |= 1ull << at % 64;
-            printf("reached: %s\\n", LABEL[at]);
-        }
+    note_labels();
     cpu = was;
     is_asked = 0;
 }
