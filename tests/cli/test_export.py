@@ -28,6 +28,13 @@ def test_standard_output() -> None:
     assert "active proctype agent_cpu0()" in result.stdout
 
 
+def test_what_is_to_be_expected() -> None:
+    result = run("export", "--to", "promela", "--proposal", "before", "--search", *SMALL)
+    assert result.returncode == 0
+    assert "Expected: 10973 states, 21380 transitions" in result.stdout
+    assert "Expected: violated: curpmap, pm_active" in result.stdout
+
+
 def test_store_buffers_are_agents() -> None:
     result = run("export", "--to", "promela", "--memory", "tso", "--store-buffer", "1", *SMALL)
     assert result.returncode == 0
@@ -47,6 +54,7 @@ def test_bad_input(tmp_path: Path) -> None:
     fails(run("export", "--to", "promela", "--cpus", "0"), "cannot boot")
     fails(run("export", "--to", "promela", "--max-states", "5"), "draws nothing")
     fails(run("export", "--to", "dot", "--max-states", "0"), "at least 1")
+    fails(run("export", "--to", "dot", "--search"), "--to dot is none")
     missing = tmp_path / "none" / "file"
     fails(run("export", "--to", "promela", "-o", missing), "cannot be written")
 

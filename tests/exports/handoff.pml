@@ -11,7 +11,7 @@
  *     -m is the depth of the search and -w the binary logarithm of the table's size; add -c0 to go on after errors, -DBFS for shortest counterexamples, -DCOLLAPSE or -DMEMLIM=... for memory
  *     ./pan -r shows the counterexample that was found
  *
- * The number of `states, stored' is the number of states of pmaplab's own search, that of `transitions' the number of its transitions; there is no other process, no never claim, and nothing is added.  After a violation this needs -c0.
+ * The number of `states, stored' is the number of states of pmaplab's own search; that of `transitions' is the number of its transitions and one more, for the first state.  After a violation this needs -c0.
  * `reached: LABEL' is printed when the search first passes a point that the source marks with sometimes().
  * vacuous unless all of these are reached: handed over
  * An error that begins with `model error' is no verdict: a value left the range that this file has for it.

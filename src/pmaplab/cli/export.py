@@ -37,6 +37,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help=f"draw at most so many states (dot only, default: {DEFAULT_LIMIT})",
     )
     parser.add_argument(
+        "--search",
+        action="store_true",
+        help="search the system first, and say in the header what is to be expected",
+    )
+    parser.add_argument(
         "-o", "--output", metavar="FILE", help="where to write (default: standard output)"
     )
     parser.set_defaults(run=run)
@@ -49,6 +54,8 @@ def run(options: argparse.Namespace) -> int:
             f"--max-states bounds what is drawn, and --to {options.to} draws nothing",
             advice="the header of the file says how to bound the search",
         )
+    if options.search and options.to == "dot":
+        raise UsageError("--search is for what another tool verifies, and --to dot is none")
     spec = RunSpec(
         scenario=options.scenario,
         mode=find_mode(options.mode).name,
@@ -58,7 +65,8 @@ def run(options: argparse.Namespace) -> int:
         exemptions=options.exemptions,
     ).pinned()
     with OutputFile(options.output) if options.output else nullcontext() as file:
-        text = export(spec, options.to, options.max_states or DEFAULT_LIMIT)
+        limit = options.max_states or DEFAULT_LIMIT
+        text = export(spec, options.to, limit, searched=options.search)
         if file is None:
             show(text)
         else:

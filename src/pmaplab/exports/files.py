@@ -10,6 +10,7 @@ from pmaplab.exports.murphi import murphi
 from pmaplab.exports.promela import promela
 from pmaplab.exports.steps import StepSystem
 from pmaplab.memory import memory_assumptions
+from pmaplab.search.bfs import search
 from pmaplab.search.interpreter import Interpreter, State
 from pmaplab.search.run import Runner
 from pmaplab.spec import RunSpec, showing_source
@@ -18,17 +19,21 @@ from pmaplab.system import System
 LANGUAGES = ("promela", "murphi", "dot")
 
 
-def export(spec: RunSpec, language: str, limit: int = DEFAULT_LIMIT) -> str:
+def export(
+    spec: RunSpec, language: str, limit: int = DEFAULT_LIMIT, *, searched: bool = False
+) -> str:
     """The text of a file in one of the :data:`LANGUAGES`.
 
-    ``limit`` is the number of states that dot may draw.  Raises a PmaplabError
-    for whatever is wrong with what the spec names, and for what the language
-    cannot express.
+    ``limit`` is the number of states that dot may draw.  ``searched`` has the
+    system searched first, and what is to be expected in the header.  Raises a
+    PmaplabError for whatever is wrong with what the spec names, and for what
+    the language cannot express.
     """
     system = spec.build()
     with showing_source(system):
         start, lines = beginning(system)
-        about = About(_title(spec), (*_bounds(spec, system), *lines))
+        expected = _expected(system) if searched else ()
+        about = About(_title(spec), (*_bounds(spec, system), *lines), expected)
         if language == "dot":
             return dot(system.program, start, about, limit)
         steps = steps_of(system, start)
@@ -70,6 +75,16 @@ def beginning(system: System) -> tuple[State, tuple[str, ...]]:
         names = ", ".join(sorted(failed))
         lines.append(f"which is not part of this file, and in which {names} is violated already")
     return runner.state, tuple(lines)
+
+
+def _expected(system: System) -> tuple[str, ...]:
+    """What pmaplab's own search finds."""
+    result = search(system)
+    numbers = f"{result.states} states, {result.transitions} transitions"
+    if not result.complete:
+        numbers += f"; not complete: {result.stopped}"
+    failing = sorted(result.violations)
+    return (numbers, f"violated: {', '.join(failing)}" if failing else "all properties hold")
 
 
 def _title(spec: RunSpec) -> str:

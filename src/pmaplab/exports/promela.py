@@ -74,9 +74,9 @@ class _Promela:
                 "./pan -r shows the counterexample that was found",
             ),
             notes=(
-                "The number of `states, stored' is the number of states of pmaplab's own search, "
-                "that of `transitions' the number of its transitions; there is no other process, "
-                "no never claim, and nothing is added.  After a violation this needs -c0.",
+                "The number of `states, stored' is the number of states of pmaplab's own search; "
+                "that of `transitions' is the number of its transitions and one more, for the "
+                "first state.  After a violation this needs -c0.",
                 "`reached: LABEL' is printed when the search first passes a point that the source "
                 "marks with sometimes()."
                 if self.system.labels
