@@ -11,7 +11,7 @@ exports check that where it is not certain, and stop where it is not so.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pmaplab.exports import arithmetic
 from pmaplab.exports.domain import MOST_ITEMS, NOTHING, TRUTH, Values, of
@@ -74,7 +74,17 @@ class Ranges:
         self.picked: dict[int, Values] = {}
         self._before: dict[tuple[str, str], Env] = {}
         self._cpus = of(range(self.program.cpus))
-        self._changed = True
+        self._blocks = {
+            (f.name, block.label): block
+            for f in self.program.functions.values()
+            for block in f.blocks
+        }
+        # The blocks to look at again: when what they begin with, a cell that they
+        # read, or the result of a function that they call has changed.
+        self._pending: dict[tuple[str, str], None] = {}
+        self._readers: dict[int, set[tuple[str, str]]] = {}
+        self._callers: dict[str, set[tuple[str, str]]] = {}
+        self._at = ("", "")
         self._run()
 
     def candidates(self, address: Expr) -> tuple[int, ...]:
@@ -102,13 +112,13 @@ class Ranges:
         observers = [invariant.function for invariant in program.invariants]
         for name in (*observers, *program.exempt_when.values()):
             self._enter(program.functions[name], [self._cpus])
-        while self._changed:
-            self._changed = False
-            for name, label in list(self._before):
-                function = program.functions[name]
-                for block in function.blocks:
-                    if block.label == label:
-                        self._block(function, block)
+        while self._pending:
+            self._at = next(iter(self._pending))
+            del self._pending[self._at]
+            self._block(program.functions[self._at[0]], self._blocks[self._at])
+
+    def _again(self, blocks: Iterable[tuple[str, str]]) -> None:
+        self._pending.update(dict.fromkeys(blocks))
 
     def _enter(self, function: Function, arguments: Sequence[Values]) -> None:
         env = dict(zip(function.parameters, arguments, strict=True))
@@ -118,21 +128,22 @@ class Ranges:
             self._flow(function, function.blocks[0].label, env)
 
     def _flow(self, function: Function, label: str, env: Env) -> None:
-        known = self._before.get((function.name, label))
+        key = (function.name, label)
+        known = self._before.get(key)
         if known is None:
-            self._before[function.name, label] = dict(env)
-            self._changed = True
+            self._before[key] = dict(env)
+            self._again([key])
             return
         for name in list(known):
             # What is not assigned on every way here is not read any more.
             if name not in env:
                 del known[name]
-                self._changed = True
+                self._again([key])
             else:
                 joined = known[name].join(env[name])
                 if joined != known[name]:
                     known[name] = joined
-                    self._changed = True
+                    self._again([key])
 
     def _receive(self, function: Function, name: str, values: Values) -> Values:
         """``values`` as the local takes them: those that fit."""
@@ -140,10 +151,7 @@ class Ranges:
         if isinstance(kind, Int) and kind.ranged:
             values = values.clip(kind.minimum, kind.maximum)
         key = (function.name, name)
-        joined = self.locals.get(key, NOTHING).join(values)
-        if joined != self.locals.get(key):
-            self.locals[key] = joined
-            self._changed = True
+        self.locals[key] = self.locals.get(key, NOTHING).join(values)
         return values
 
     def _block(self, function: Function, block: Block) -> None:
@@ -167,7 +175,7 @@ class Ranges:
                 joined = self.results.get(function.name, NOTHING).join(values)
                 if joined != self.results.get(function.name):
                     self.results[function.name] = joined
-                    self._changed = True
+                    self._again(self._callers.get(function.name, ()))
 
     def _instruction(self, function: Function, item: Instruction, env: Env) -> bool:
         """Whether anything can come after ``item``."""
@@ -210,6 +218,7 @@ class Ranges:
                 self.picked[id(item)] = self.picked.get(id(item), NOTHING).join(values)
             case Call(target=target, function=callee, arguments=arguments):
                 called = self.program.functions[callee]
+                self._callers.setdefault(callee, set()).add(self._at)
                 self._enter(called, [self.value(argument, env) for argument in arguments])
                 values = self.results.get(callee, NOTHING)
                 if not values:
@@ -229,6 +238,7 @@ class Ranges:
     def _load(self, address: Expr, env: Env) -> Values:
         result = NOTHING
         for cell in self._touched(address, env):
+            self._readers.setdefault(cell, set()).add(self._at)
             result = result.join(self.cells[cell])
         return result
 
@@ -240,7 +250,7 @@ class Ranges:
             joined = self.cells[cell].join(values.clip(*self.limits(cell)))
             if joined != self.cells[cell]:
                 self.cells[cell] = joined
-                self._changed = True
+                self._again(self._readers.get(cell, ()))
 
     # --- expressions -------------------------------------------------------
 
