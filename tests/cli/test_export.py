@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.command import fails, run
+from pmaplab.cli.main import main
 
 SMALL = ("--operations", "1")
 
@@ -46,17 +47,26 @@ def test_too_large_to_draw() -> None:
     fails(run("export", "--to", "dot", *SMALL), "more than 1000 states", "--max-states")
 
 
-def test_bad_input(tmp_path: Path) -> None:
-    fails(run("export"), "--to")
-    fails(run("export", "--to", "tla"), "invalid choice", "promela")
-    fails(run("export", "--to", "promela", "--scenario", "bot"), "did you mean boot?")
-    fails(run("export", "--to", "promela", "--mode", "all"), "all")
-    fails(run("export", "--to", "promela", "--cpus", "0"), "cannot boot")
-    fails(run("export", "--to", "promela", "--max-states", "5"), "draws nothing")
-    fails(run("export", "--to", "dot", "--max-states", "0"), "at least 1")
-    fails(run("export", "--to", "dot", "--search"), "--to dot is none")
-    missing = tmp_path / "none" / "file"
-    fails(run("export", "--to", "promela", "-o", missing), "cannot be written")
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ("", ("--to",)),
+        ("--to tla", ("invalid choice", "promela")),
+        ("--to promela --scenario bot", ("did you mean boot?",)),
+        ("--to promela --mode all", ("all",)),
+        ("--to promela --cpus 0", ("cannot boot",)),
+        ("--to promela --max-states 5", ("draws nothing",)),
+        ("--to dot --max-states 0", ("at least 1",)),
+        ("--to dot --search", ("--to dot is none",)),
+        ("--to promela -o none/of/these", ("cannot be written",)),
+    ],
+)
+def test_bad_input(
+    arguments: str, parts: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", *arguments.split()]) == 2
+    said = capsys.readouterr().err
+    assert all(part in said for part in parts)
 
 
 def test_what_the_language_cannot_express() -> None:
