@@ -11,21 +11,18 @@ from rich.text import Text
 
 from pmaplab.cli.options import (
     SUMMARY_OF_STATUS,
-    add_disputed,
+    add_bounds,
     add_engine,
     add_format,
-    add_memory,
+    add_kernel,
     add_mode,
-    add_proposal,
-    add_sizes,
-    disputed,
     engine,
     modes,
     seconds,
     size,
-    store_buffer,
     whole,
 )
+from pmaplab.cli.options import bounds as chosen_bounds
 from pmaplab.cli.output import OutputFile, show
 from pmaplab.cli.parallel import Report, run_all
 from pmaplab.cli.progress import ProgressBar
@@ -37,12 +34,8 @@ from pmaplab.report.terminal import check_text
 from pmaplab.report.verdict import Verdict, check, exit_status
 from pmaplab.search.bfs import Limits
 from pmaplab.spec import RunSpec
-from pmaplab.system import Bounds, default_bounds, scenario_names
 from pmaplab.trace.record import Trace
 from pmaplab.trace.store import traces_to_json
-
-_DEFAULTS = Bounds()
-_COUNTS = ("processes", "kernel_processes", "operations", "pcids", "pages")
 
 
 @dataclass(frozen=True)
@@ -64,41 +57,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=SUMMARY_OF_STATUS,
         allow_abbrev=False,
     )
-    kernel = parser.add_mutually_exclusive_group()
-    add_proposal(kernel)
-    kernel.add_argument(
-        "--kernel",
-        metavar="FILE.py",
-        help="kernel Python of your own: what it declares replaces the reference's",
-    )
-    parser.add_argument(
-        "--scenario",
-        default="boot",
-        metavar="NAME|FILE.py",
-        help=f"{', '.join(scenario_names())}, or a file of your own (default: boot)",
-    )
+    add_kernel(parser)
     add_mode(parser, "all", several=True)
-    add_memory(parser)
-    add_disputed(parser)
-    add_sizes(parser, _DEFAULTS.cpus, "as many as --cpus")
-    for name, what in (
-        ("processes", "user processes"),
-        ("kernel-processes", "kernel processes besides proc0"),
-        ("operations", "operations per CPU"),
-        ("pcids", "PCIDs per CPU besides the kernel's"),
-        ("pages", "user pages of an address space, and as many of the kernel"),
-    ):
-        default = _default(name.replace("-", "_"))
-        parser.add_argument(
-            f"--{name}",
-            type=whole(),
-            metavar="N",
-            help=f"{what} (default: {default})",
-        )
+    add_bounds(parser)
     parser.add_argument("--property", metavar="NAME", help="judge this property only")
-    parser.add_argument(
-        "--exemptions", metavar="FILE.toml", help="further places where properties do not count"
-    )
     parser.add_argument(
         "--max-states", type=whole(1), metavar="N", help="stop after this many states"
     )
@@ -120,30 +82,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.set_defaults(run=run)
 
 
-def _default(name: str) -> str:
-    """What a bound is where no option says so, with the scenarios that differ."""
-    usual = getattr(_DEFAULTS, name)
-    others = {s: getattr(default_bounds(s), name) for s in scenario_names()}
-    differ = [f"{value} in {s}" for s, value in others.items() if value != usual]
-    return ", ".join([str(usual), *differ])
-
-
 def run(options: argparse.Namespace) -> int:
     """Run the command; the exit status."""
     selected = modes(options.mode)
-    asked = {name: getattr(options, name) for name in _COUNTS}
-    bounds = replace(
-        default_bounds(options.scenario),
-        cpus=options.cpus,
-        maxcpu=max(options.cpus, 1) if options.maxcpu is None else options.maxcpu,
-        store_buffer=store_buffer(options),
-        **disputed(options),
-        **{name: value for name, value in asked.items() if value is not None},
-    )
-    bounds.check()
     spec = RunSpec(
         scenario=options.scenario,
-        bounds=bounds,
+        bounds=chosen_bounds(options),
         proposal=options.proposal,
         kernel=options.kernel,
         exemptions=options.exemptions,

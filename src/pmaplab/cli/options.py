@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 from pmaplab.errors import UsageError
 from pmaplab.machine.modes import MODES, SC, TSO, Mode, find_mode
 from pmaplab.memory import DEFAULT_STORE_BUFFER
 from pmaplab.native.choose import AUTO, ENGINES, PYTHON, Engine
 from pmaplab.native.engine import cores
+from pmaplab.system import Bounds, default_bounds, scenario_names
 
 SUMMARY_OF_STATUS = (
     "Exit status: 0 all hold, 1 some violated, 2 bad usage or input, "
@@ -177,3 +179,69 @@ def store_buffer(options: argparse.Namespace) -> int | None:
             )
         return None
     return DEFAULT_STORE_BUFFER if bound is None else bound
+
+
+def add_kernel(parser: argparse.ArgumentParser) -> None:
+    """``--proposal`` or ``--kernel``, ``--scenario`` and ``--exemptions``."""
+    kernel = parser.add_mutually_exclusive_group()
+    add_proposal(kernel)
+    kernel.add_argument(
+        "--kernel",
+        metavar="FILE.py",
+        help="kernel Python of your own: what it declares replaces the reference's",
+    )
+    parser.add_argument(
+        "--scenario",
+        default="boot",
+        metavar="NAME|FILE.py",
+        help=f"{', '.join(scenario_names())}, or a file of your own (default: boot)",
+    )
+    parser.add_argument(
+        "--exemptions", metavar="FILE.toml", help="further places where properties do not count"
+    )
+
+
+_COUNTS = {
+    "processes": "user processes",
+    "kernel_processes": "kernel processes besides proc0",
+    "operations": "operations per CPU",
+    "pcids": "PCIDs per CPU besides the kernel's",
+    "pages": "user pages of an address space, and as many of the kernel",
+}
+
+
+def add_bounds(parser: argparse.ArgumentParser) -> None:
+    """The memory model, and how large the system is."""
+    add_memory(parser)
+    add_disputed(parser)
+    add_sizes(parser, Bounds().cpus, "as many as --cpus")
+    for name, what in _COUNTS.items():
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=whole(),
+            metavar="N",
+            help=f"{what} (default: {_default(name)})",
+        )
+
+
+def _default(name: str) -> str:
+    """What a bound is where no option says so, with the scenarios that differ."""
+    usual = getattr(Bounds(), name)
+    others = {s: getattr(default_bounds(s), name) for s in scenario_names()}
+    differ = [f"{value} in {s}" for s, value in others.items() if value != usual]
+    return ", ".join([str(usual), *differ])
+
+
+def bounds(options: argparse.Namespace) -> Bounds:
+    """The bounds that the options ask for; raises UsageError."""
+    asked = {name: getattr(options, name) for name in _COUNTS}
+    result = replace(
+        default_bounds(options.scenario),
+        cpus=options.cpus,
+        maxcpu=max(options.cpus, 1) if options.maxcpu is None else options.maxcpu,
+        store_buffer=store_buffer(options),
+        **disputed(options),
+        **{name: value for name, value in asked.items() if value is not None},
+    )
+    result.check()
+    return result

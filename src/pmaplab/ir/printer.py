@@ -130,6 +130,11 @@ def print_function(fn: Function, *, locations: bool = True) -> str:
     return "\n".join([*lines, "}"])
 
 
+def print_line(line: Instruction | Terminator, variables: Mapping[str, Scalar]) -> str:
+    """An instruction of a function with these variables, without its location."""
+    return _instruction(line, variables)
+
+
 def print_expr(expr: Expr) -> str:
     """One expression, with the types of its locals."""
     return _expr(expr, {})
