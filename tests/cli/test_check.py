@@ -132,8 +132,8 @@ def test_incomplete_and_vacuous(race: Path) -> None:
 def test_a_time_limit() -> None:
     arguments = ("--scenario", "boot", "--mode", "pcid", "--proposal", "committed")
     # Natively a counterexample is found before that.
-    arguments = (*arguments, "--engine", "python")
-    (limited,) = results(*arguments, "--time-limit", "0.01", status=3)
+    limit = ("--engine", "python", "--time-limit", "0.01")
+    (limited,) = results(*arguments, *limit, status=3)
     assert limited["stopped"] == "the limit of 0.01 seconds is reached"
 
 
