@@ -131,8 +131,31 @@ def test_incomplete_and_vacuous(race: Path) -> None:
 
 def test_a_time_limit() -> None:
     arguments = ("--scenario", "boot", "--mode", "pcid", "--proposal", "committed")
-    (limited,) = results(*arguments, "--time-limit", "0.01", status=3)
+    # Natively a counterexample is found before that.
+    limit = ("--engine", "python", "--time-limit", "0.01")
+    (limited,) = results(*arguments, *limit, status=3)
     assert limited["stopped"] == "the limit of 0.01 seconds is reached"
+
+
+def test_the_engines_say_the_same() -> None:
+    arguments = ("--scenario", "switch", "--mode", "pcid", *SMALL, "--engine")
+    (native,) = results(*arguments, "native", status=1)
+    (python,) = results(*arguments, "python", status=1)
+    assert (native["engine"], python["engine"]) == ("native", "python")
+    assert (python["build_seconds"], native["note"], python["note"]) == (0, None, None)
+    for key in ("verdict", "states", "transitions", "depth", "prefix", "properties", "unreached"):
+        assert native[key] == python[key]
+
+
+def test_engine_options() -> None:
+    arguments = ("--scenario", "switch", "--mode", "pcid", *SMALL)
+    fails(
+        run("check", *arguments, "--engine", "python", "--fingerprints"),
+        "the interpreter keeps whole states",
+    )
+    fails(run("check", *arguments, "--memory-limit", "1.5G"), "'1.5' is not a whole number")
+    (result,) = results(*arguments, "--fingerprints", "--memory-limit", "1G", status=1)
+    assert any("64-bit fingerprints" in text for text in result["assumptions"])
 
 
 def test_one_property(race: Path) -> None:

@@ -10,6 +10,7 @@ import test_broken_kernels as broken
 from golden import Golden
 from native.compare import summary
 from pmaplab.machine.modes import MODES, find_mode
+from pmaplab.native import engine
 from pmaplab.native.engine import search_natively
 from pmaplab.search.bfs import Limits, search
 from pmaplab.system import Bounds, build_system
@@ -57,6 +58,24 @@ def test_many_threads_count_the_same() -> None:
         result = search_natively(system, threads=threads)
         assert (result.states, result.transitions, result.depth) == (201307, 399688, 140)
         assert result.complete
+
+
+@pytest.mark.parametrize("bits", [24, 40, 64])
+def test_components_are_merged_where_a_state_has_few_bits(
+    bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = build_system("switch", (), MODES[4], Bounds(operations=1))
+    expected = search_natively(system, threads=1)
+    monkeypatch.setattr(engine, "STATE_BITS", bits)
+    found = search_natively(system, threads=2)
+    assert summary(found) == summary(expected)
+    assert found.violations == expected.violations
+
+
+def test_too_few_bits_are_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "STATE_BITS", 8)
+    result = search_natively(build_system("switch", (), MODES[4], Bounds(operations=1)))
+    assert not result.complete and result.stopped == "there is no more memory"
 
 
 def test_the_same_counterexample_every_time() -> None:

@@ -74,7 +74,9 @@ def worker(model: str) -> Path:
     folder = cache_folder()
     path = folder / f"worker-{key[:32]}"
     if _is_whole(path):
-        os.utime(path)
+        # Used just now: _prune() removes the others first.
+        with contextlib.suppress(OSError):
+            os.utime(_beside(path))
         return path
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -144,8 +146,12 @@ def _is_whole(path: Path) -> bool:
 
 
 def _prune(folder: Path) -> None:
-    kept = sorted(folder.glob("worker-*.sha256"), key=lambda path: path.stat().st_mtime)
-    for beside in kept[:-_MOST_KEPT]:
+    times: dict[Path, float] = {}
+    for beside in folder.glob("worker-*.sha256"):
+        # Another process may remove the same ones.
+        with contextlib.suppress(OSError):
+            times[beside] = beside.stat().st_mtime
+    for beside in sorted(times, key=lambda path: times[path])[:-_MOST_KEPT]:
         with contextlib.suppress(OSError):
             beside.unlink()
             beside.with_name(beside.name.removesuffix(".sha256")).unlink()

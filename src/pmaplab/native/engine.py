@@ -28,6 +28,8 @@ from pmaplab.search.translate import DONE
 from pmaplab.system import System
 
 NATIVE = "native"
+# As the runtime has it: with fewer, components are merged earlier.
+STATE_BITS = 111
 
 
 class NativeError(Exception):
@@ -90,6 +92,7 @@ class _NativeSearch(BegunSearch):
                 memory=limits.memory or 0,
                 stop_at_first=stop_at_first,
                 fingerprints=fingerprints,
+                bits=STATE_BITS,
                 memory_cells=layout.regions + program.cpus,
                 start=result.start,
                 components=components(layout),

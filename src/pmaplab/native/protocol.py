@@ -16,8 +16,11 @@ WORD = (1 << 64) - 1
 
 @dataclass(frozen=True)
 class Question:
-    """One search; 0 stands for no limit.  ``agents`` has for each its first
-    cell, its CPU, and whether it has work of its own."""
+    """One search; 0 stands for no limit.
+
+    A state has at most ``bits`` bits.  ``agents`` has for each its first cell,
+    its CPU, and whether it has work of its own.
+    """
 
     threads: int
     states: int
@@ -25,6 +28,7 @@ class Question:
     memory: int
     stop_at_first: bool
     fingerprints: bool
+    bits: int
     memory_cells: int
     start: Sequence[int]
     components: Sequence[Sequence[int]]
@@ -39,6 +43,7 @@ class Question:
             self.memory,
             int(self.stop_at_first),
             int(self.fingerprints),
+            self.bits,
         )
         lines = [f"limits {_numbers(limits)}"]
         cells = [int(value) & WORD for value in self.start]

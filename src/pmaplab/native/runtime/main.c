@@ -75,6 +75,9 @@ static void read_input(struct search *s)
 	s->most_memory = number();
 	s->stop_at_first = (int)number();
 	s->fingerprints = (int)number();
+	s->most_bits = (unsigned)number();
+	if (s->most_bits > STATE_BITS)
+		die("a state has not so many bits");
 	keyword("start");
 	s->memory = number();
 	s->cells = number();

@@ -47,7 +47,7 @@ static unsigned room(const struct search *s)
 {
 	unsigned bits = LOW_BITS + UPPER_BITS + s->store.bits;
 
-	return bits < STATE_BITS ? bits : STATE_BITS;
+	return bits < s->most_bits ? bits : s->most_bits;
 }
 
 /* --- changing the words -------------------------------------------------------- */

@@ -167,6 +167,7 @@ struct search {
 	int pause;			/* an enum pause */
 	uint64_t repacks;
 
+	unsigned most_bits;		/* of a state */
 	int fingerprints;		/* the store holds hashes of states */
 
 	/* limits; 0 stands for none */
