@@ -8,14 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pmaplab.errors import IRError, UsageError
-from pmaplab.frontends.kernel_python.compile import Sysctl, compile_files
+from pmaplab.errors import InputError, IRError, UsageError
+from pmaplab.frontends.kernel_c.program import CProgram, Used
+from pmaplab.frontends.kernel_python.compile import CONDITIONS, Sysctl, compile_files
 from pmaplab.frontends.kernel_python.source import (
     PACKAGE_ROOT,
+    Source,
     SourceFile,
     display_name,
     imports,
     load_modules,
+    package_module,
     parse_source,
     read_source,
 )
@@ -104,11 +107,13 @@ class System:
     program: Program
     bring_up: Program | None
     sysctls: Mapping[str, Sysctl]
-    sources: Mapping[str, SourceFile]
+    sources: Mapping[str, Source]
     exemptions: Mapping[str, Exemption]
     options_used: frozenset[str]
     # ``program`` without store buffers, where it has some.
     plain: Program | None = None
+    # What of a tree it has.
+    tree: Used | None = None
 
     def line(self, file: str, number: int) -> str:
         """The source text of a line, "" where there is none."""
@@ -147,22 +152,37 @@ def _package_files(*modules: str) -> tuple[SourceFile, ...]:
     return tuple(load_modules(modules))
 
 
+def _package_files_of(modules: Sequence[str]) -> tuple[SourceFile, ...]:
+    """The modules themselves, without those that they import."""
+    result = []
+    for module in modules:
+        path = package_module(module)
+        if path is None:
+            raise InputError(f"{module}: no such kernel Python module")
+        result.append(read_source(path, display_name(path)))
+    return tuple(result)
+
+
 def build_system(
     scenario: str,
     replacements: tuple[SourceFile, ...],
     mode: Mode,
     bounds: Bounds,
     exemptions: Path | None = None,
+    tree: CProgram | None = None,
 ) -> System:
     """Lower and verify one system.
 
     ``replacements`` are kernel Python files whose declarations replace those
     of the reference kernel, in order.  ``exemptions`` is a further exemption
-    file.  Raises a PmaplabError for anything that is wrong with them.
+    file.  The functions of ``tree`` take the place of the reference kernel's.
+    Raises a PmaplabError for anything that is wrong with them.
     """
     bounds.check()
     regions = _regions(exemptions)
     files: dict[str, SourceFile] = {}
+    if tree is not None:
+        replacements = (*_package_files_of(tree.api.modules), *replacements)
     extra = [name for source in replacements for name in imports(source)]
     replacing = {source.name for source in replacements}
     for source in (
@@ -172,9 +192,9 @@ def build_system(
     ):
         if source.name not in replacing:
             files.setdefault(source.name, source)
-    conditions = parse_source(regions.when_source(), "exemptions.toml (when)")
+    conditions = parse_source(regions.when_source(), CONDITIONS)
     lowered = compile_files(
-        [*files.values(), conditions], replacements, options(mode, bounds), cpus=bounds.cpus
+        [*files.values(), conditions], replacements, options(mode, bounds), cpus=bounds.cpus, foreign=tree
     )
     marked = mark_regions(lowered.program, regions)
     try:
@@ -200,6 +220,7 @@ def build_system(
         {e.region: e for e in regions.exemptions if e.region in program.regions},
         lowered.options_used,
         None if bounds.store_buffer is None else marked,
+        None if tree is None else tree.used(program),
     )
 
 
