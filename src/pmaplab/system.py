@@ -244,6 +244,15 @@ def _regions(extra: Path | None) -> Regions:
     return read_regions(files)
 
 
+def pcid_limits(bounds: Bounds) -> tuple[tuple[str, int], ...]:
+    """The macros of a tree that bound its PCIDs, where they are bounded."""
+    if bounds.pcids is None:
+        return ()
+    limit = 1 + bounds.pcids
+    kernel = min(limit, PMAP_PCID_OVERMAX_KERN)
+    return (("PMAP_PCID_OVERMAX", limit), ("PMAP_PCID_OVERMAX_KERN", kernel))
+
+
 def options(mode: Mode, bounds: Bounds) -> dict[str, int]:
     """The numbers that kernel Python asks for with option(...)."""
     limit = PMAP_PCID_OVERMAX if bounds.pcids is None else 1 + bounds.pcids

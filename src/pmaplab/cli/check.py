@@ -21,6 +21,7 @@ from pmaplab.cli.options import (
     store_buffer,
     whole,
 )
+from pmaplab.cli.trees import add_tree, modes_of_tree, tree_spec
 from pmaplab.cli.output import OutputFile, show
 from pmaplab.cli.parallel import Report, run_all
 from pmaplab.cli.progress import ProgressBar
@@ -63,6 +64,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="FILE.py",
         help="kernel Python of your own: what it declares replaces the reference's",
     )
+    add_tree(kernel, parser)
     parser.add_argument(
         "--scenario",
         default="boot",
@@ -123,7 +125,10 @@ def run(options: argparse.Namespace) -> int:
         proposal=options.proposal,
         kernel=options.kernel,
         exemptions=options.exemptions,
+        tree=tree_spec(options),
     ).pinned()
+    if spec.tree is not None:
+        selected = modes_of_tree(spec.tree, bounds, selected)
     limits = Limits(options.max_states, options.time_limit)
     jobs = [Job(replace(spec, mode=mode.name), options.property, limits) for mode in selected]
     with OutputFile(options.output) if options.output else nullcontext() as file:

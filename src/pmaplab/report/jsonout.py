@@ -31,6 +31,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "scenario": spec.scenario,
         "proposal": spec.proposal,
         "kernel": spec.kernel,
+        "tree": None if spec.tree is None else asdict(spec.tree),
         "verdict": verdict.verdict,
         "property": verdict.asked if trace is None else trace.property,
         "properties": {judged.name: _judged(judged) for judged in verdict.properties},
@@ -46,6 +47,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "stopped": verdict.stopped,
         "failed": None if trace is None else failed_to_json(trace.failed),
         "trace": [] if trace is None else [step_to_json(step) for step in trace.steps],
+        "from_tree": None if verdict.tree is None else asdict(verdict.tree),
     }
 
 

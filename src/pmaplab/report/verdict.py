@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pmaplab.errors import UsageError
+from pmaplab.frontends.kernel_c.program import Used
 from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.nodes import Count
 from pmaplab.memory import memory_assumptions
@@ -57,6 +58,7 @@ class Verdict:
     exemptions: tuple[UsedExemption, ...]
     unreached: tuple[str, ...]
     stopped: str | None
+    tree: Used | None = None
 
     @property
     def trace(self) -> Trace | None:
@@ -123,6 +125,7 @@ def judge(spec: RunSpec, system: System, result: Result, name: str | None) -> Ve
         ),
         unreached=result.unreached,
         stopped=result.stopped,
+        tree=system.tree,
     )
 
 
@@ -177,7 +180,30 @@ def assumptions(spec: RunSpec, system: System) -> tuple[str, ...]:
     result += [f"the {kind} file {path} is the user's own" for path, kind in kinds if path]
     if spec.scenario in spec.user_files:
         result.append(f"the scenario file {spec.scenario} is the user's own")
+    if system.tree is not None:
+        result += tree_assumptions(system.tree)
     return tuple(result)
+
+
+def tree_assumptions(used: Used) -> list[str]:
+    """What of a tree is checked, and what it rests on."""
+    names = ", ".join(f"{n} ({p.rsplit(':', 1)[0]})" for n, p in sorted(used.functions.items()))
+    result = [f"from the tree: {names}"]
+    for text, table in (
+        ("indirect", {n: f"it is {c} in this mode" for n, c in used.ifuncs.items()}),
+        ("written by hand", used.modelled),
+        ("calls left out", used.dropped),
+        ("left out of the model", used.outside),
+        ("given by the model", used.given),
+        ("one step", used.at_once),
+    ):
+        by_reason: dict[str, list[str]] = {}
+        for name, reason in sorted(table.items()):
+            by_reason.setdefault(reason, []).append(name)
+        result += [f"{text}: {', '.join(found)}: {why}" for why, found in by_reason.items()]
+    if used.missing:
+        result.append(f"headers that the tree lacks, taken as empty: {', '.join(used.missing)}")
+    return result
 
 
 def counted(number: int, noun: str) -> str:

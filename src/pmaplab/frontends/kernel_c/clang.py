@@ -36,6 +36,8 @@ _UNARY = "? x++ x-- ++x --x & * + - ~ ! __real __imag __extension__ co_await".sp
 _SIGNED = {"CHAR_S", "SCHAR", "SHORT", "INT", "LONG", "LONGLONG", "INT128"}
 _UNSIGNED = {"BOOL", "CHAR_U", "UCHAR", "USHORT", "UINT", "ULONG", "ULONGLONG", "UINT128"}
 
+# The variables that say which features the kernel uses.
+TUNABLES = {"pmap_pcid_enabled", "invpcid_works", "pti"}
 _LITERALS = {
     "INTEGER_LITERAL",
     "CHARACTER_LITERAL",
@@ -184,8 +186,9 @@ class _Parser:
             name: self.variable(variables[name]) for name in sorted(named) if name in variables
         }
         files = sorted({str(include.include.name) for include in unit.get_includes()})
+        tunables = frozenset(TUNABLES & variables.keys())
         return Unit(
-            request.show(path), functions, objects, own, ifuncs, tuple(files)
+            request.show(path), functions, objects, own, ifuncs, tunables, tuple(files)
         )
 
     def _check(self, unit: Any) -> None:

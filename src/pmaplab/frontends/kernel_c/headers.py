@@ -109,6 +109,7 @@ def write_headers(
         f"-I{links}",
         f"-I{tree.root}",
         f"-I{tree.root / 'contrib/ck/include'}",
+        f"-fmacro-prefix-map={tree.root}=sys",
         "-include",
         "opt_global.h",
     )

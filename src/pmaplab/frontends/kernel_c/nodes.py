@@ -101,7 +101,9 @@ class Unit:
     defined: dict[str, Location] = field(default_factory=dict)
     # Declared with an ifunc attribute: the name of its resolver.
     ifuncs: dict[str, str] = field(default_factory=dict)
-    # Below the tree's sys folder: the headers that were read.
+    # The tunables of a mode that it declares.
+    tunables: frozenset[str] = frozenset()
+    # The files that were read: the paths of headers, as clang found them.
     includes: tuple[str, ...] = ()
 
 

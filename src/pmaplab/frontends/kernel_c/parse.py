@@ -23,6 +23,7 @@ class Parsed:
     functions: dict[str, CFunction] = field(default_factory=dict)
     variables: dict[str, CVariable] = field(default_factory=dict)
     ifuncs: dict[str, str] = field(default_factory=dict)
+    tunables: frozenset[str] = frozenset()
     # Headers that are missing, and taken for something else.
     missing: tuple[str, ...] = ()
 
@@ -98,7 +99,8 @@ def _parse(
 
 
 def _joined(units: list[Unit], missing: tuple[str, ...]) -> Parsed:
-    result = Parsed(tuple(units), missing=missing)
+    tunables = frozenset[str]().union(*(unit.tunables for unit in units))
+    result = Parsed(tuple(units), tunables=tunables, missing=missing)
     for unit in units:
         for name, function in unit.functions.items():
             known = result.functions.get(name)
