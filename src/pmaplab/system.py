@@ -10,7 +10,12 @@ from pathlib import Path
 
 from pmaplab.errors import InputError, IRError, UsageError
 from pmaplab.frontends.kernel_c.program import CProgram, Used
-from pmaplab.frontends.kernel_python.compile import CONDITIONS, Sysctl, compile_files
+from pmaplab.frontends.kernel_python.compile import (
+    CONDITIONS,
+    Lowered,
+    Sysctl,
+    compile_files,
+)
 from pmaplab.frontends.kernel_python.source import (
     PACKAGE_ROOT,
     Source,
@@ -163,6 +168,40 @@ def _package_files_of(modules: Sequence[str]) -> tuple[SourceFile, ...]:
     return tuple(result)
 
 
+def _lowered(
+    scenario: str,
+    replacements: tuple[SourceFile, ...],
+    mode: Mode,
+    bounds: Bounds,
+    regions: Regions,
+    tree: CProgram | None,
+) -> Lowered:
+    """The program of a system, before anything is done to it."""
+    bounds.check()
+    files: dict[str, SourceFile] = {}
+    if tree is not None:
+        replacements = (*_package_files_of(tree.api.modules), *replacements)
+    extra = [name for source in replacements for name in imports(source)]
+    replacing = {source.name for source in replacements}
+    for source in (
+        *load_scenario(scenario),
+        *_package_files(*PROPERTY_MODULES),
+        *_package_files(*extra),
+    ):
+        if source.name not in replacing:
+            files.setdefault(source.name, source)
+    conditions = parse_source(regions.when_source(), CONDITIONS)
+    return compile_files(
+        [*files.values(), conditions], replacements, options(mode, bounds), cpus=bounds.cpus, foreign=tree
+    )
+
+
+def lower_only(tree: CProgram, mode: Mode, bounds: Bounds) -> None:
+    """Lower what scenario boot takes of ``tree``, and whatever else ``tree``
+    wants to; the program is not used.  Raises a PmaplabError."""
+    _lowered("boot", (), mode, bounds, _regions(None), tree)
+
+
 def build_system(
     scenario: str,
     replacements: tuple[SourceFile, ...],
@@ -178,24 +217,8 @@ def build_system(
     file.  The functions of ``tree`` take the place of the reference kernel's.
     Raises a PmaplabError for anything that is wrong with them.
     """
-    bounds.check()
     regions = _regions(exemptions)
-    files: dict[str, SourceFile] = {}
-    if tree is not None:
-        replacements = (*_package_files_of(tree.api.modules), *replacements)
-    extra = [name for source in replacements for name in imports(source)]
-    replacing = {source.name for source in replacements}
-    for source in (
-        *load_scenario(scenario),
-        *_package_files(*PROPERTY_MODULES),
-        *_package_files(*extra),
-    ):
-        if source.name not in replacing:
-            files.setdefault(source.name, source)
-    conditions = parse_source(regions.when_source(), CONDITIONS)
-    lowered = compile_files(
-        [*files.values(), conditions], replacements, options(mode, bounds), cpus=bounds.cpus, foreign=tree
-    )
+    lowered = _lowered(scenario, replacements, mode, bounds, regions, tree)
     marked = mark_regions(lowered.program, regions)
     try:
         verify(marked)

@@ -12,7 +12,9 @@ from pmaplab.frontends.kernel_c.parse import Parsed, parse_tree
 from pmaplab.frontends.kernel_c.patch import apply_patches
 from pmaplab.frontends.kernel_c.program import CProgram
 from pmaplab.frontends.kernel_c.source import SourceTree, find_tree
-from pmaplab.machine.modes import Mode
+from pmaplab.frontends.kernel_c.survey import Survey, SurveyProgram
+from pmaplab.machine.modes import MODES, Mode
+from pmaplab.system import Bounds, lower_only, pcid_limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,28 @@ def _parsed(
     api = read_api(spec.tables)
     tree = spec.opened()
     return api, tree, parse_tree(tree, api, maxcpu, dict(limits))
+
+
+def survey(spec: TreeSpec, bounds: Bounds) -> Survey:
+    """What is in a tree, in all modes that it has."""
+    limits = pcid_limits(bounds)
+    api, tree, parsed = _parsed(spec, bounds.maxcpu, limits)
+    result = Survey(tree.release, missing=parsed.missing)
+    for mode in MODES:
+        program = SurveyProgram(tree, api, parsed)
+        if missing_features(program, mode):
+            result.absent_modes.append(mode.name)
+            continue
+        result.modes.append(mode.name)
+        lower_only(program, mode, bounds)
+        result.problems.update(program.problems)
+        result.functions.update((n, str(f.loc)) for n, f in program.lowered.items())
+        for name, chosen in program.names.ifuncs.items():
+            result.ifuncs.setdefault(name, {})[mode.name] = chosen
+        result.modelled.update(program.notes.modelled)
+        result.dropped.update(program.notes.dropped)
+        result.outside.update(program.merged.outside_used)
+    return result
 
 
 def check_patches(spec: TreeSpec, maxcpu: int, limits: tuple[tuple[str, int], ...]) -> None:

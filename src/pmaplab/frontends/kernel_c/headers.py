@@ -25,6 +25,9 @@ ARGUMENTS = (
     "-ferror-limit=1",
 )
 
+# The links that the build makes, and what they stand for.
+LINKS = {"machine": "amd64/include", "x86": "x86/include"}
+
 # Accesses through %gs: the running CPU's own structure.
 _PCPU = """\
 #include_next <machine/pcpu.h>
@@ -101,8 +104,8 @@ def write_headers(
     (front / "machine/pmap.h").write_text(text)
     (links / "opt_global.h").write_text(_OPTIONS.format(maxcpu=maxcpu))
     (links / "offset.inc").write_text(_offsets(tree))
-    (links / "machine").symlink_to(tree.root / "amd64/include")
-    (links / "x86").symlink_to(tree.root / "x86/include")
+    for link, real in LINKS.items():
+        (links / link).symlink_to(tree.root / real)
     return (
         *ARGUMENTS,
         f"-I{front}",

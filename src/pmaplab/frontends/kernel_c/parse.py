@@ -10,7 +10,7 @@ from pathlib import Path
 from pmaplab.errors import InputError, TreeError
 from pmaplab.frontends.kernel_c import clang
 from pmaplab.frontends.kernel_c.api import Api
-from pmaplab.frontends.kernel_c.headers import stand_in, write_headers
+from pmaplab.frontends.kernel_c.headers import LINKS, stand_in, write_headers
 from pmaplab.frontends.kernel_c.nodes import CFunction, CVariable, Unit
 from pmaplab.frontends.kernel_c.source import SourceTree, with_line
 
@@ -58,6 +58,9 @@ def parse_tree(tree: SourceTree, api: Api, maxcpu: int, limits: dict[str, int]) 
         prefix = str(folder)
 
         def show(path: str) -> str:
+            for link, real in LINKS.items():
+                if path.startswith(f"{prefix}/links/{link}/"):
+                    return f"sys/{real}/{path.removeprefix(f'{prefix}/links/{link}/')}"
             if path.startswith(prefix):
                 return f"pmaplab/{Path(path).name}"
             return tree.show(path)
