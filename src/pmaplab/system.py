@@ -192,7 +192,11 @@ def _lowered(
             files.setdefault(source.name, source)
     conditions = parse_source(regions.when_source(), CONDITIONS)
     return compile_files(
-        [*files.values(), conditions], replacements, options(mode, bounds), cpus=bounds.cpus, foreign=tree
+        [*files.values(), conditions],
+        replacements,
+        options(mode, bounds),
+        cpus=bounds.cpus,
+        foreign=tree,
     )
 
 

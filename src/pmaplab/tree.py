@@ -16,6 +16,9 @@ from pmaplab.frontends.kernel_c.survey import Survey, SurveyProgram
 from pmaplab.machine.modes import MODES, Mode
 from pmaplab.system import Bounds, lower_only, pcid_limits
 
+# The scenarios that the C front end can take a tree through.
+SCENARIOS = ("boot", "switch")
+
 
 @dataclass(frozen=True, slots=True)
 class TreeSpec:
@@ -133,5 +136,3 @@ def _node(node: Node, keys: dict[str, int]) -> object:
     # The line is part of the text of an assertion.
     value = None if node.kind == "INTEGER_LITERAL" and node.value == node.loc.line else node.value
     return node.kind, node.type, node.name, node.ref, key, value, inner
-
-

@@ -21,10 +21,10 @@ from pmaplab.cli.options import (
     store_buffer,
     whole,
 )
-from pmaplab.cli.trees import add_tree, modes_of_tree, tree_spec
 from pmaplab.cli.output import OutputFile, show
 from pmaplab.cli.parallel import Report, run_all
 from pmaplab.cli.progress import ProgressBar
+from pmaplab.cli.trees import add_tree, modes_of_tree, tree_spec
 from pmaplab.errors import OutputError
 from pmaplab.report.jsonout import check_json, dumps
 from pmaplab.report.listing import trace_text

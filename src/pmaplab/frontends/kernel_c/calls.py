@@ -17,7 +17,6 @@ from pmaplab.frontends.kernel_c.types import LEFT_OUT
 from pmaplab.frontends.kernel_c.values import Place, Value, coerce, fail
 from pmaplab.ir.nodes import (
     Assert,
-    Assign,
     Binary,
     Call,
     CmpXchg,
@@ -34,7 +33,7 @@ from pmaplab.ir.nodes import (
     ThisCpu,
     Unary,
 )
-from pmaplab.ir.types import BOOL, Array, Int, Pointer, Struct
+from pmaplab.ir.types import BOOL, Array, Int, Pointer
 
 _CONVERSION = re.compile(r"%(?:%|#?0?-?\d*(?:ll|l|j|z|h)?[duxXpsc])")
 _VOID = CType("void", "void")
@@ -196,7 +195,11 @@ class CallLowering:
         for (value, argument), (_, kind) in zip(used, signature.parameters, strict=True):
             if value.expr is None:
                 what = value.outside or "the address of a local variable"
-                fail(argument.loc, f"{name} would get what is left out of the model: {what}", LEFT_OUT)
+                fail(
+                    argument.loc,
+                    f"{name} would get what is left out of the model: {what}",
+                    LEFT_OUT,
+                )
             narrower = (
                 isinstance(kind, Int)
                 and isinstance(value.expr.type, Int)
@@ -403,5 +406,3 @@ def _path(node: Node) -> str:
         tag = base.target.name if base.target is not None else base.name
         return f"{tag}.{node.name}"
     return node.name if node.kind == "DECL_REF_EXPR" else ""
-
-

@@ -25,11 +25,8 @@ from pmaplab.frontends.kernel_c.nodes import (
     walk,
 )
 
-_BINARY = (
-    "? .* ->* * / % + - << >> <=> < > <= >= == != & ^ | && || "
-    "= *= /= %= += -= <<= >>= &= ^= |= ,"
-).split()
-_UNARY = "? x++ x-- ++x --x & * + - ~ ! __real __imag __extension__ co_await".split()
+_BINARY = ["?", ".*", "->*", "*", "/", "%", "+", "-", "<<", ">>", "<=>", "<", ">", "<=", ">=", "==", "!=", "&", "^", "|", "&&", "||", "=", "*=", "/=", "%=", "+=", "-=", "<<=", ">>=", "&=", "^=", "|=", ","]
+_UNARY = ["?", "x++", "x--", "++x", "--x", "&", "*", "+", "-", "~", "!", "__real", "__imag", "__extension__", "co_await"]
 
 # The kinds of clang types (CXTypeKind) that are integers, with their signedness
 # on amd64.
@@ -187,9 +184,7 @@ class _Parser:
         }
         files = sorted({str(include.include.name) for include in unit.get_includes()})
         tunables = frozenset(TUNABLES & variables.keys())
-        return Unit(
-            request.show(path), functions, objects, own, ifuncs, tunables, tuple(files)
-        )
+        return Unit(request.show(path), functions, objects, own, ifuncs, tunables, tuple(files))
 
     def _check(self, unit: Any) -> None:
         for diagnostic in unit.diagnostics:

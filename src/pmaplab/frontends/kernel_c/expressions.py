@@ -33,7 +33,6 @@ from pmaplab.ir.nodes import (
     Count,
     Expr,
     FieldAddress,
-    GlobalAddress,
     IndexAddress,
     Jump,
     Load,
@@ -597,7 +596,9 @@ class Expressions:
                 if to.local:
                     self.builder.variables.setdefault(to.local, kind)
                 if source.local:
-                    expr: Expr = Local(source.local, self.builder.variables.setdefault(source.local, kind))
+                    expr: Expr = Local(
+                        source.local, self.builder.variables.setdefault(source.local, kind)
+                    )
                 else:
                     assert source.address is not None
                     expr = self.builder.temporary(kind)
@@ -649,8 +650,10 @@ class Expressions:
             if a.value == int(op == "lor"):
                 return Value(a, node.type)
             second = self.value(right)
-            return replace(second, type=node.type) if second.expr is None else Value(
-                as_condition(second.expr), node.type
+            return (
+                replace(second, type=node.type)
+                if second.expr is None
+                else Value(as_condition(second.expr), node.type)
             )
         if self.simple(right):
             second = self.value(right)
@@ -836,7 +839,5 @@ def _item(place: Place, array: Array, index: int) -> Place:
     if place.local:
         return Place(place.type, array.element, local=f"{place.local}.{index}")
     assert place.address is not None
-    address = IndexAddress(
-        place.address, Const(index, U32), array.length, Pointer(array.element)
-    )
+    address = IndexAddress(place.address, Const(index, U32), array.length, Pointer(array.element))
     return Place(place.type, array.element, address)

@@ -79,9 +79,7 @@ def parse_tree(tree: SourceTree, api: Api, maxcpu: int, limits: dict[str, int]) 
     return _joined(units, tuple(missing))
 
 
-def _parse(
-    request: clang.Request, links: Path, tree: SourceTree, missing: dict[str, None]
-) -> Unit:
+def _parse(request: clang.Request, links: Path, tree: SourceTree, missing: dict[str, None]) -> Unit:
     while True:
         try:
             return clang.parse(request)

@@ -192,5 +192,3 @@ def _place(lines: Sequence[str], old: tuple[str, ...], wanted: int, least: int) 
             if least <= place <= last and tuple(lines[place : place + len(old)]) == old:
                 return place
     return None
-
-

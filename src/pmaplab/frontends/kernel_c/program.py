@@ -75,9 +75,7 @@ class CProgram:
             }
         except PmaplabError as error:
             raise with_line(error, self.tree) from None
-        self.names = Names(
-            self._signatures, self.provided | frozenset(self.parsed.ifuncs), chosen
-        )
+        self.names = Names(self._signatures, self.provided | frozenset(self.parsed.ifuncs), chosen)
 
     def signature(self, name: str) -> Signature:
         return self._signatures[name]
@@ -117,7 +115,9 @@ class CProgram:
         """The files that the functions stand in."""
         names = {f.loc.file for f in self.parsed.functions.values()}
         names |= {v.loc.file for v in self.parsed.variables.values()}
-        names |= {n.loc.file for name in self.lowered for n in walk(self.parsed.functions[name].body)}
+        names |= {
+            n.loc.file for name in self.lowered for n in walk(self.parsed.functions[name].body)
+        }
         result: dict[str, CSource] = {}
         for name in sorted(names):
             relative = name.removeprefix("sys/")

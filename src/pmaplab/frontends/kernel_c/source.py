@@ -93,11 +93,14 @@ def find_tree(folder: str) -> SourceTree:
     found = _VERSION.search(read_text(root / _PARAM))
     if found is None:
         raise InputError(
-            f"{root / _PARAM}: has no __FreeBSD_version", advice="only FreeBSD's kernel is supported"
+            f"{root / _PARAM}: has no __FreeBSD_version",
+            advice="only FreeBSD's kernel is supported",
         )
     if not (root / _PMAP).is_file():
         others = sorted(
-            p.parent.parent.name for p in root.glob("*/*/pmap.c") if p.parent.name == p.parent.parent.name
+            p.parent.parent.name
+            for p in root.glob("*/*/pmap.c")
+            if p.parent.name == p.parent.parent.name
         )
         raise InputError(
             f"{folder}: has no sys/{_PMAP}"

@@ -28,7 +28,6 @@ from pmaplab.ir.types import U32, Scalar
 from pmaplab.ir.verify import EFFECTS
 from pmaplab.ir.walk import instructions, operands, subexpressions
 
-
 # The file of the exemptions' conditions, which are called by no other function.
 CONDITIONS = "exemptions.toml (when)"
 

@@ -19,13 +19,18 @@ from pmaplab.kernel_python import (
     ptr,
     static,
     this_cpu,
-
     u16,
     u32,
     u64,
 )
 from pmaplab.kernels.freebsd.amd64.pcpu import PCPU, TSS, amd64tss
-from pmaplab.kernels.freebsd.amd64.pmap import PML4_PAGES, PML4U_PAGES, pmap, pmap_bootstrap, pmap_pinit
+from pmaplab.kernels.freebsd.amd64.pmap import (
+    PML4_PAGES,
+    PML4U_PAGES,
+    pmap,
+    pmap_bootstrap,
+    pmap_pinit,
+)
 from pmaplab.kernels.freebsd.sys.cpuset import cpuset_t
 from pmaplab.kernels.freebsd.sys.proc import (
     NVMSPACE,
