@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from pmaplab.errors import UsageError
 from pmaplab.frontends.kernel_c.api import Api, read_api
-from pmaplab.frontends.kernel_c.nodes import CFunction, CVariable, Node
-from pmaplab.frontends.kernel_c.parse import Parsed, parse_tree
+from pmaplab.frontends.kernel_c.nodes import CFunction, CVariable, Node, Parsed
+from pmaplab.frontends.kernel_c.parse import parse_tree
 from pmaplab.frontends.kernel_c.patch import apply_patches
 from pmaplab.frontends.kernel_c.program import CProgram
 from pmaplab.frontends.kernel_c.source import SourceTree, find_tree

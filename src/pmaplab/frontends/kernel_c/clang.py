@@ -7,7 +7,7 @@ binding has no types, and lacks a few functions that its library has.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,15 @@ from pmaplab.frontends.kernel_c.nodes import (
     walk,
 )
 
-_BINARY = ["?", ".*", "->*", "*", "/", "%", "+", "-", "<<", ">>", "<=>", "<", ">", "<=", ">=", "==", "!=", "&", "^", "|", "&&", "||", "=", "*=", "/=", "%=", "+=", "-=", "<<=", ">>=", "&=", "^=", "|=", ","]
-_UNARY = ["?", "x++", "x--", "++x", "--x", "&", "*", "+", "-", "~", "!", "__real", "__imag", "__extension__", "co_await"]
+_BINARY = (
+    "?", ".*", "->*", "*", "/", "%", "+", "-", "<<", ">>", "<=>", "<", ">", "<=", ">=", "==",
+    "!=", "&", "^", "|", "&&", "||", "=", "*=", "/=", "%=", "+=", "-=", "<<=", ">>=", "&=", "^=",
+    "|=", ",",
+)  # fmt: skip
+_UNARY = (
+    "?", "x++", "x--", "++x", "--x", "&", "*", "+", "-", "~", "!", "__real", "__imag",
+    "__extension__", "co_await",
+)  # fmt: skip
 
 # The kinds of clang types (CXTypeKind) that are integers, with their signedness
 # on amd64.
@@ -57,7 +64,7 @@ class Request:
     arguments: Sequence[str]
     show: Callable[[str], str]
     roots: Collection[str]
-    leaves: Collection[str]
+    leaves: Container[str]
     # Other files whose text is not the one on disk.
     changed: Mapping[str, str]
 
@@ -391,7 +398,8 @@ class _Parser:
         return Node("FOR_STMT", loc, ctype, children)
 
     def _semicolons(self, cursor: Any) -> tuple[int, int, int] | None:
-        depth, found = 0, []
+        depth = 0
+        found: list[int] = []
         for token in cursor.get_tokens():
             text = token.spelling
             if text == "for" or text in "([{":

@@ -107,6 +107,24 @@ class Unit:
     includes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The functions of a tree that may be reached, by name.
+
+    ``missing`` are headers that the tree should have, and something else stands
+    for; ``absent`` those and the ones that the build makes; ``headers`` are the
+    files that were read.
+    """
+
+    functions: dict[str, CFunction] = field(default_factory=dict)
+    variables: dict[str, CVariable] = field(default_factory=dict)
+    ifuncs: dict[str, str] = field(default_factory=dict)
+    tunables: frozenset[str] = frozenset()
+    missing: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+
+
 def walk(node: Node) -> Iterator[Node]:
     """``node`` and everything below it."""
     yield node

@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Container
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from pmaplab.errors import InputError, TreeError
-from pmaplab.frontends.kernel_c import clang
+from pmaplab.frontends.kernel_c import cache, clang
 from pmaplab.frontends.kernel_c.api import Api
 from pmaplab.frontends.kernel_c.headers import LINKS, stand_in, write_headers
-from pmaplab.frontends.kernel_c.nodes import CFunction, CVariable, Unit
+from pmaplab.frontends.kernel_c.nodes import Parsed, Unit
 from pmaplab.frontends.kernel_c.source import SourceTree, with_line
-
-
-@dataclass(frozen=True)
-class Parsed:
-    """The functions of a tree that may be reached, by name."""
-
-    units: tuple[Unit, ...]
-    functions: dict[str, CFunction] = field(default_factory=dict)
-    variables: dict[str, CVariable] = field(default_factory=dict)
-    ifuncs: dict[str, str] = field(default_factory=dict)
-    tunables: frozenset[str] = frozenset()
-    # Headers that are missing, and taken for something else.
-    missing: tuple[str, ...] = ()
 
 
 class _Leaves(Container[str]):
@@ -39,13 +25,22 @@ class _Leaves(Container[str]):
 
 
 def parse_tree(tree: SourceTree, api: Api, maxcpu: int, limits: dict[str, int]) -> Parsed:
-    """Parse the files that ``api`` names.
+    """Parse the files that ``api`` names, or take them from the cache.
 
     ``limits`` are macros that get another value than the tree's.  Raises
     TreeError with the place for C that does not parse.
     """
+    key = cache.key_of(tree, api, maxcpu, limits)
+    parsed = cache.load(key, tree)
+    if parsed is None:
+        parsed = _parse_all(tree, api, maxcpu, limits)
+        cache.store(key, tree, parsed)
+    return parsed
+
+
+def _parse_all(tree: SourceTree, api: Api, maxcpu: int, limits: dict[str, int]) -> Parsed:
     units: list[Unit] = []
-    missing: dict[str, None] = {}
+    missing: dict[str, str] = {}
     for relative in api.sources:
         if not tree.has(relative):
             raise InputError(
@@ -76,10 +71,11 @@ def parse_tree(tree: SourceTree, api: Api, maxcpu: int, limits: dict[str, int]) 
                 changed={str(tree.root / other): text for other, text in tree.changed.items()},
             )
             units.append(_parse(request, folder / "links", tree, missing))
-    return _joined(units, tuple(missing))
+        headers = sorted({show(path) for unit in units for path in unit.includes})
+    return _joined(units, missing, headers)
 
 
-def _parse(request: clang.Request, links: Path, tree: SourceTree, missing: dict[str, None]) -> Unit:
+def _parse(request: clang.Request, links: Path, tree: SourceTree, missing: dict[str, str]) -> Unit:
     while True:
         try:
             return clang.parse(request)
@@ -91,17 +87,20 @@ def _parse(request: clang.Request, links: Path, tree: SourceTree, missing: dict[
                     f"{request.show(str(request.path))} includes {error.name}, which is missing",
                     advice="the tree must be complete",
                 ) from None
-            if text:
-                missing[error.name] = None
+            missing[error.name] = text
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
         except TreeError as error:
             raise with_line(error, tree) from None
 
 
-def _joined(units: list[Unit], missing: tuple[str, ...]) -> Parsed:
-    tunables = frozenset[str]().union(*(unit.tunables for unit in units))
-    result = Parsed(tuple(units), tunables=tunables, missing=missing)
+def _joined(units: list[Unit], missing: dict[str, str], headers: list[str]) -> Parsed:
+    result = Parsed(
+        tunables=frozenset[str]().union(*(unit.tunables for unit in units)),
+        missing=tuple(name for name, text in missing.items() if text),
+        absent=tuple(missing),
+        headers=tuple(headers),
+    )
     for unit in units:
         for name, function in unit.functions.items():
             known = result.functions.get(name)

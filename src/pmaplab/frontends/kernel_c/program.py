@@ -9,8 +9,7 @@ from pmaplab.errors import InputError, PmaplabError
 from pmaplab.frontends.kernel_c.api import Api, Label
 from pmaplab.frontends.kernel_c.expressions import Names
 from pmaplab.frontends.kernel_c.ifunc import resolve
-from pmaplab.frontends.kernel_c.nodes import walk
-from pmaplab.frontends.kernel_c.parse import Parsed
+from pmaplab.frontends.kernel_c.nodes import Parsed, walk
 from pmaplab.frontends.kernel_c.source import CSource, SourceTree, with_line
 from pmaplab.frontends.kernel_c.statements import Notes, lower_function
 from pmaplab.frontends.kernel_c.types import Merged

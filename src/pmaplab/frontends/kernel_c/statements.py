@@ -179,8 +179,8 @@ class _Statements:
             return
         found = self.e.value(test)
         if found.expr is None and found.local is None:
-            for arm in arms:
-                if self.e.probed(lambda arm=arm: self._arm(arm)):  # type: ignore[misc]
+            for each in arms:
+                if self.e.probed(lambda each=each: self._arm(each)):  # type: ignore[misc]
                     fail(
                         test.loc,
                         f"this depends on what is left out of the model: {found.outside}",
@@ -191,11 +191,12 @@ class _Statements:
         builder = self.builder
         then, other, end = builder.label("then"), builder.label("else"), builder.label("end")
         builder.branch(condition, then, other, node.loc)
-        for label, arm in zip((then, other), (*arms, None), strict=False):
+        for number, label in enumerate((then, other)):
             builder.start(label)
-            taken = isinstance(condition, Const) and bool(condition.value) != (label == then)
-            entered = arm is not None and any(n.kind == "LABEL_STMT" for n in walk(arm))
-            if arm is not None and (not taken or entered):
+            arm = arms[number] if number < len(arms) else Node("NULL_STMT", node.loc, _VOID)
+            # What the mode excludes is not lowered, unless a goto leads into it.
+            excluded = isinstance(condition, Const) and bool(condition.value) != (number == 0)
+            if not excluded or any(inner.kind == "LABEL_STMT" for inner in walk(arm)):
                 self.statement(arm)
             builder.terminate(Jump(end, node.loc))
         builder.start(end)

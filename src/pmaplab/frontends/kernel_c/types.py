@@ -7,6 +7,7 @@ are the reference's and those others of the C that the lowered code touches.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from pmaplab.errors import Location
 from pmaplab.frontends.kernel_c.api import Api
@@ -79,12 +80,15 @@ class Merged:
                 name = self.struct_name(ctype.name)
                 if name is not None:
                     return Struct(name)
-                fail(
-                    loc,
-                    f"{ctype.text} is no structure of the model",
-                    f"name it 'struct {ctype.name}' in a table: {LEFT_OUT}",
-                )
+                self.no_struct(ctype, loc)
         fail(loc, f"the type {ctype.text} is not supported")
+
+    def no_struct(self, ctype: CType, loc: Location) -> NoReturn:
+        fail(
+            loc,
+            f"{ctype.text} is no structure of the model",
+            f"name it 'struct {ctype.name}' in a table: {LEFT_OUT}",
+        )
 
     def scalar(self, ctype: CType, loc: Location) -> Scalar:
         kind = self.type(ctype, loc)
@@ -112,7 +116,6 @@ class Merged:
                 )
             case Struct(name=name):
                 return ctype.kind == "struct" and self.struct_name(ctype.name) == name
-        return False
 
     # --- fields -------------------------------------------------------------------
 
@@ -130,15 +133,17 @@ class Merged:
             return "", "", U64, Place(node.type, outside=reason)
         struct = self.struct_name(tag)
         if struct is None:
-            kind = self.type(base, loc)  # an error
-            raise AssertionError(kind)
-        kind = self.field(struct, name)
-        if kind is None:
+            self.no_struct(base, loc)
+        found = self.field(struct, name)
+        kind: Type
+        if found is None:
             if c in self.api.names:
                 fail(loc, f"the model's structure {struct} has no field {name}")
             kind = self.type(node.type, loc)
             self.fields.setdefault(struct, {})[name] = (kind, loc)
-        elif not self._agrees(kind, node.type, loc):
+        else:
+            kind = found
+        if found is not None and not self._agrees(kind, node.type, loc):
             fail(
                 loc,
                 f"{c} is {node.type.text} in the tree, but {struct}.{name} of the model is {kind}",
@@ -218,7 +223,7 @@ class Merged:
                 fail(variable.loc, f"the initial value of {node.name} is no plain number")
             value = number
         initial = {"": Const(value, kind)} if value else {}
-        decl = GlobalDecl(node.name, kind, initial, variable.loc)  # type: ignore[arg-type]
+        decl = GlobalDecl(node.name, kind, initial, variable.loc)
         self.objects[node.name] = decl
         return decl
 

@@ -64,8 +64,9 @@ def compile_files(
     those of the same name.
 
     Functions of ``foreign`` take the place of kernel Python's; then only the
-    kernel Python that is reached is lowered.  ``options`` gives the numbers that ``option(...)`` asks for.  Raises
-    KernelPythonError, with the place, for anything outside of the language.
+    kernel Python that is reached is lowered.  ``options`` gives the numbers that
+    ``option(...)`` asks for.  Raises KernelPythonError, with the place, for
+    anything outside of the language.
     """
     declarations = Declarations()
     for source in files:

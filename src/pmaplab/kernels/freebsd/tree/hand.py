@@ -14,6 +14,7 @@ from pmaplab.kernel_python import (
     atomic,
     counter,
     option,
+    own,
     panic,
     printf,
     ptr,
@@ -23,12 +24,16 @@ from pmaplab.kernel_python import (
     u32,
     u64,
 )
-from pmaplab.kernels.freebsd.amd64.pcpu import PCPU, TSS, amd64tss
+from pmaplab.kernels.freebsd.amd64.pcpu import (
+    PC_PTI_STACK_SZ,
+    PTI_STACKS,
+    TSS,
+    amd64tss,
+)
 from pmaplab.kernels.freebsd.amd64.pmap import (
     PML4_PAGES,
     PML4U_PAGES,
     pmap,
-    pmap_bootstrap,
     pmap_pinit,
 )
 from pmaplab.kernels.freebsd.sys.cpuset import cpuset_t
@@ -89,6 +94,12 @@ class pcpu:
     pm_save_cnt: counter
 
 
+__pcpu: Annotated[list[pcpu], MAXCPU] = [
+    static(pti_stack=PTI_STACKS + i * PC_PTI_STACK_SZ) for i in range(MAXCPU)
+]
+PCPU: pcpu = own(__pcpu)
+
+
 class vm_page:
     phys_addr: u64
     flags: u16
@@ -133,6 +144,11 @@ def vmspace_alloc() -> vmspace:
     vmspace_pinit(vm)
     vm.vm_refcnt = 1
     return vm
+
+
+def pmap_bootstrap(firstaddr: ptr[u64]) -> None:
+    """The tree's own takes this place."""
+    panic("the tree has no pmap_bootstrap")
 
 
 def hammer_time() -> None:
