@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pmaplab.errors import UsageError
 from pmaplab.frontends.kernel_c.api import Api, read_api
+from pmaplab.frontends.kernel_c.mutate import Mutation, mutated
 from pmaplab.frontends.kernel_c.nodes import CFunction, CVariable, Node, Parsed
 from pmaplab.frontends.kernel_c.parse import parse_tree
 from pmaplab.frontends.kernel_c.patch import apply_patches
@@ -27,6 +28,8 @@ class TreeSpec:
     folder: str
     patches: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
+    # A statement that is broken, for `pmaplab mutate`.
+    mutation: Mutation | None = None
 
     @property
     def user_files(self) -> tuple[str, ...]:
@@ -45,7 +48,9 @@ def load_program(spec: TreeSpec, maxcpu: int, limits: tuple[tuple[str, int], ...
 
     Raises a PmaplabError for whatever is wrong with the tree, a patch, a table.
     """
-    api, tree, parsed = _parsed(spec, maxcpu, limits)
+    api, tree, parsed = _parsed(replace(spec, mutation=None), maxcpu, limits)
+    if spec.mutation is not None:
+        parsed = mutated(parsed, spec.mutation)
     return CProgram(tree, api, parsed)
 
 

@@ -12,6 +12,7 @@ from pmaplab.frontends.kernel_c.expressions import (
     Expressions,
     is_expect,
 )
+from pmaplab.frontends.kernel_c.mutate import PLAIN
 from pmaplab.frontends.kernel_c.nodes import INT, CType, Node
 from pmaplab.frontends.kernel_c.types import LEFT_OUT
 from pmaplab.frontends.kernel_c.values import Place, Value, coerce, fail
@@ -275,11 +276,28 @@ class CallLowering:
         if operation not in _RMW:
             fail(loc, f"{name}: the operation {operation} is not supported yet", ADVICE)
         op, has_result = _RMW[operation]
+        if node.name == PLAIN:
+            return self._unlocked(node, op, pointer.expr, operand)
         if not has_result:
             builder.emit(Rmw(None, op, pointer.expr, operand, loc))
             return _NOTHING
         old = builder.temporary(kind)
         builder.emit(Rmw(old.name, op, pointer.expr, operand, loc))
+        return self._result(node, old)
+
+    def _unlocked(self, node: Node, op: str, address: Expr, operand: Expr) -> Value:
+        """The operation of a mutation: others come between its accesses."""
+        assert isinstance(address.type, Pointer)
+        kind = address.type.target
+        assert isinstance(kind, Int | Pointer)
+        builder, loc = self.e.builder, node.loc
+        old = builder.temporary(kind)
+        builder.emit(Load(old.name, address, loc))
+        new = operand
+        if op != "xchg":
+            assert isinstance(kind, Int)
+            new = Binary(op, old, operand, kind.whole)
+        builder.emit(Store(address, new, loc))
         return self._result(node, old)
 
     def _result(self, node: Node, expr: Expr) -> Value:
