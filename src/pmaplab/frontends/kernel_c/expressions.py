@@ -220,9 +220,7 @@ class Expressions:
         if number.expr is None:
             fail(index.loc, f"an index that is left out of the model: {number.outside}")
         if base.local:
-            if not isinstance(number.expr, Const):
-                fail(index.loc, "an index into a local array is a constant")
-            return Place(node.type, local=f"{base.local}.{number.expr.value}")
+            return self._local_element(base, number.expr, node)
         if not isinstance(base.kind, Array):
             fail(node.loc, f"{base.type.text} is no array in the model")
         if isinstance(number.expr, Const) and not 0 <= number.expr.value < base.kind.length:
@@ -234,6 +232,19 @@ class Expressions:
         element = base.kind.element
         address = IndexAddress(base.address, place, base.kind.length, Pointer(element))
         return Place(node.type, element, address)
+
+    def _local_element(self, base: Place, index: Expr, node: Node) -> Place:
+        """An element of a local array, which has no cells that could be counted."""
+        length = base.type.length
+        if isinstance(index, Const):
+            if not 0 <= index.value < length:
+                fail(node.loc, f"the index {index.value} is outside of {length}")
+            return Place(node.type, local=f"{base.local}.{index.value}")
+        if length != 1:
+            fail(node.loc, "an index into a local array of several elements is a constant")
+        inside = compared("eq", index, Const(0, index.type))
+        self.builder.emit(Assert(inside, "panic", "an index outside of 1 element", (), node.loc))
+        return Place(node.type, local=f"{base.local}.0")
 
     def _harmless(self, node: Node) -> None:
         """Check that what is not evaluated would have no effect."""
@@ -498,7 +509,9 @@ class Expressions:
         changed = arithmetic(op, coerce(kept, kind), Const(1, kind), kind)
         result = coerce(changed, self.merged.scalar(node.type, node.loc))
         self.write(place, Value(result, node.type), node.loc)
-        return Value(kept if node.name[0] == "x" else result, node.type)
+        if node.name[0] == "x":
+            return Value(kept, node.type)
+        return self.read(place, node.loc) if place.local else Value(result, node.type)
 
     def _binary(self, node: Node) -> Value:
         left, right = node.children
@@ -593,21 +606,24 @@ class Expressions:
                     pair = [_item(p, kind, index) for p in (to, source)]
                     self._copy_cells(pair[0], pair[1], element, loc)
             case Int() | Pointer():
-                if to.local:
-                    self.builder.variables.setdefault(to.local, kind)
-                if source.local:
-                    expr: Expr = Local(
-                        source.local, self.builder.variables.setdefault(source.local, kind)
-                    )
-                else:
-                    assert source.address is not None
-                    expr = self.builder.temporary(kind)
-                    self.builder.emit(Load(expr.name, source.address, loc))
-                if to.local:
-                    self.builder.emit(Assign(to.local, expr, loc))
-                else:
-                    assert to.address is not None
-                    self.builder.emit(Store(to.address, expr, loc))
+                self._copy_cell(to, source, kind, loc)
+
+    def _copy_cell(self, to: Place, source: Place, kind: Scalar, loc: Location) -> None:
+        variables = self.builder.variables
+        expr: Expr
+        if source.local:
+            expr = Local(source.local, variables.setdefault(source.local, kind))
+        else:
+            assert source.address is not None
+            loaded = self.builder.temporary(kind)
+            self.builder.emit(Load(loaded.name, source.address, loc))
+            expr = loaded
+        if to.local:
+            expr = self.fit(expr, variables.setdefault(to.local, kind), loc)
+            self.builder.emit(Assign(to.local, expr, loc))
+        else:
+            assert to.address is not None
+            self.builder.emit(Store(to.address, self.fit(expr, kind, loc), loc))
 
     def _compound(self, node: Node) -> Value:
         left, right = node.children
@@ -635,7 +651,7 @@ class Expressions:
         value = self._calculate(op, old.expr, operand.expr, kind)
         result = Value(coerce(value, self.merged.scalar(node.type, node.loc)), node.type)
         self.write(place, result, node.loc)
-        return result
+        return self.read(place, node.loc) if place.local else result
 
     def _logic(self, node: Node) -> Value:
         """&&, ||: the right side is evaluated only where C evaluates it."""

@@ -13,7 +13,7 @@ from pmaplab.frontends.kernel_c.types import Merged
 from pmaplab.frontends.kernel_c.values import Place, Restart, Value, coerce, fail
 from pmaplab.frontends.kernel_python.values import Signature
 from pmaplab.ir.dataflow import check_assigned
-from pmaplab.ir.nodes import Assign, Assume, Const, Function, Jump, Return, Step
+from pmaplab.ir.nodes import Assign, Assume, Const, Expr, Function, Jump, Return, Step
 from pmaplab.ir.types import BOOL, Int
 
 _VOID = CType("void", "void")
@@ -286,7 +286,27 @@ class _Statements:
         if self._pauses(body) and step.kind == "NULL_STMT" and test.kind != "NULL_STMT":
             self._spin(node, test)
             return
-        self._loop(node, test, body, step, first=True)
+        self._loop(node, test, body, step, first=not self._enters(initial, test))
+
+    def _enters(self, initial: Node, test: Node) -> bool:
+        """Whether the first test of a loop is known to hold: then its body runs,
+        and what that assigns has a value."""
+        if test.kind == "NULL_STMT" or initial.kind != "BINARY_OPERATOR" or initial.name != "=":
+            return False
+        target = unwrapped(initial.children[0])
+        name = self.e.locals.get(target.key)
+        if target.ref != "local" or name is None or target.type.kind != "int":
+            return False
+        found: list[Expr] = []
+
+        def ask() -> None:
+            start = self.e.scalar(initial.children[1])
+            if isinstance(start, Const):
+                self.e.fixed[name] = coerce(start, self.e.merged.scalar(target.type, target.loc))
+                found.append(self.e.condition(test))
+
+        self.e.probed(ask)
+        return bool(found) and isinstance(found[0], Const) and bool(found[0].value)
 
     def _loop(self, node: Node, test: Node, body: Node, step: Node | None, *, first: bool) -> None:
         builder, loc = self.builder, node.loc

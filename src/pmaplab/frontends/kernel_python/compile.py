@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
-from pmaplab.errors import InputError, KernelPythonError, Location
+from pmaplab.errors import InputError, KernelPythonError, Location, TreeError
 from pmaplab.frontends.kernel_python.declarations import Declaration, Declarations, is_name, string
 from pmaplab.frontends.kernel_python.intrinsics import RESERVED
 from pmaplab.frontends.kernel_python.scope import Scope
@@ -142,7 +142,7 @@ class _Compiler:
         structs: Mapping[str, StructDecl] = self.scope.structs
         objects: Mapping[str, GlobalDecl] = self.scope.globals
         if self.foreign is None:
-            lowered = {d.name: self._lowered(d, sysinits) for d in functions}
+            lowered = {d.name: self._lowered(d, sysinits, self.signatures) for d in functions}
         else:
             lowered = self._merged(self.foreign, sysinits)
             structs = self.foreign.structs()
@@ -175,9 +175,11 @@ class _Compiler:
             frozenset(self.scope.options_used),
         )
 
-    def _lowered(self, declaration: Declaration, sysinits: list[str]) -> Function:
+    def _lowered(
+        self, declaration: Declaration, sysinits: list[str], signatures: dict[str, Signature]
+    ) -> Function:
         try:
-            return lower_function(self.scope, declaration, self.signatures, sysinits)
+            return lower_function(self.scope, declaration, signatures, sysinits)
         except RecursionError:
             declaration.source.fail(declaration.node, f"{declaration.name} is nested too deeply")
 
@@ -197,7 +199,6 @@ class _Compiler:
                 continue
             seen.add(name)
             if name in foreign.provided:
-                self.signatures[name] = foreign.signature(name)
                 work += foreign.lower(name)
                 continue
             declaration = declared[name]
@@ -206,10 +207,9 @@ class _Compiler:
                     f"the tree has no function {name}, which the scenario needs",
                     advice="a table with [[source]] says in which file it is",
                 )
-            callees = _named(declaration.node) & (declared.keys() | foreign.provided)
-            for callee in callees & foreign.provided:
-                self.signatures[callee] = foreign.signature(callee)
-            lowered[name] = self._lowered(declaration, sysinits)
+            callees = _called(declaration.node) & (declared.keys() | foreign.provided)
+            theirs = {callee: foreign.signature(callee) for callee in callees & foreign.provided}
+            lowered[name] = self._lowered(declaration, sysinits, {**self.signatures, **theirs})
             work += callees
         foreign.finish()
         return {**lowered, **foreign.lowered}
@@ -392,7 +392,11 @@ class _Compiler:
         if cycle is not None:
             declaration = self.declarations.names.get(cycle[0])
             if declaration is None:
-                raise InputError(f"recursion in the tree: {' -> '.join(cycle)}")
+                raise TreeError(
+                    f"recursion: {' -> '.join(cycle)}",
+                    location=program.functions[cycle[0]].loc,
+                    advice="the stacks of the model are static",
+                )
             declaration.source.fail(
                 declaration.node,
                 f"recursion: {' -> '.join(cycle)}",
@@ -400,5 +404,9 @@ class _Compiler:
             )
 
 
-def _named(node: ast.AST) -> set[str]:
-    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+def _called(node: ast.AST) -> set[str]:
+    return {
+        inner.func.id
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Name)
+    }
