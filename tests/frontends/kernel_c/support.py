@@ -41,9 +41,7 @@ def spec_of(
 ) -> RunSpec:
     """One run on a tree, with one operation a CPU."""
     find_mode(mode)
-    return RunSpec(
-        scenario, mode, Bounds(operations=1), tree=TreeSpec(str(tree), patches, tables)
-    )
+    return RunSpec(scenario, mode, Bounds(operations=1), tree=TreeSpec(str(tree), patches, tables))
 
 
 def built(tree: Path, **options: object) -> System:

@@ -50,9 +50,12 @@ def test_an_assertion_can_fail(tmp_path: Path, right: str, wrong: str) -> None:
     violation = result.violations["assertions"]
     assert violation.failure is not None
     assert violation.failure.loc.file == "sys/kern/constructs.c"
-    assert wrong in tree.joinpath(violation.failure.loc.file).read_text().split("\n")[
-        violation.failure.loc.line - 1
-    ]
+    assert (
+        wrong
+        in tree.joinpath(violation.failure.loc.file)
+        .read_text()
+        .split("\n")[violation.failure.loc.line - 1]
+    )
 
 
 @pytest.mark.parametrize("name", SHOWN)

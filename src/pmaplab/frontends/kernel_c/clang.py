@@ -7,6 +7,7 @@ binding has no types, and lacks a few functions that its library has.
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,7 @@ _UNSIGNED = {"BOOL", "CHAR_U", "UCHAR", "USHORT", "UINT", "ULONG", "ULONGLONG", 
 
 # The variables that say which features the kernel uses.
 TUNABLES = {"pmap_pcid_enabled", "invpcid_works", "pti"}
+_UNNAMED = re.compile(r"\((?:unnamed|anonymous)[^)]*\)")
 _LITERALS = {
     "INTEGER_LITERAL",
     "CHARACTER_LITERAL",
@@ -136,7 +138,7 @@ class _Parser:
         self.request = request
         self.types: dict[tuple[int, str], CType] = {}
         self.names: dict[str, str] = {}
-        self.keys: dict[int, str] = {}
+        self.keys: dict[tuple[int, str, int], str] = {}
 
     def run(self) -> Unit:
         request, c = self.request, self.c
@@ -214,7 +216,8 @@ class _Parser:
     def key(self, cursor: Any) -> str:
         """What tells locals of one name apart, also those that one expansion of
         a macro declares."""
-        return self.keys.setdefault(cursor.hash, f"{cursor.spelling}@{len(self.keys)}")
+        place = cursor.hash, cursor.spelling, cursor.location.offset
+        return self.keys.setdefault(place, f"{cursor.spelling}@{len(self.keys)}")
 
     # --- places and types ------------------------------------------------------
 
@@ -236,7 +239,8 @@ class _Parser:
         known = self.types.get((kind.kind.value, text))
         if known is not None:
             return known
-        result = self._type(kind, name, text, depth)
+        # The place of a type without a name is no part of it.
+        result = self._type(kind, name, _UNNAMED.sub("(unnamed)", text), depth)
         self.types[kind.kind.value, text] = result
         return result
 
