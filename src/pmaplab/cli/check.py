@@ -127,8 +127,10 @@ def run(options: argparse.Namespace) -> int:
         exemptions=options.exemptions,
         tree=tree_spec(options),
     ).pinned()
+    asked = selected
     if spec.tree is not None:
-        selected = modes_of_tree(spec.tree, bounds, selected)
+        selected = modes_of_tree(spec.tree, bounds, asked)
+    absent = [mode.name for mode in asked if mode not in selected]
     limits = Limits(options.max_states, options.time_limit)
     jobs = [Job(replace(spec, mode=mode.name), options.property, limits) for mode in selected]
     with OutputFile(options.output) if options.output else nullcontext() as file:
@@ -137,9 +139,9 @@ def run(options: argparse.Namespace) -> int:
         failed = None if file is None else _store(file, verdicts)
         # A trace file that cannot be written must not cost the result as well.
         if options.format == "json":
-            show(dumps(check_json(verdicts)))
+            show(dumps(check_json(verdicts, absent)))
         else:
-            show(_text(verdicts, options.full))
+            show(_text(verdicts, options.full, absent))
         if failed is not None:
             raise failed
     return exit_status(verdicts)
@@ -171,9 +173,11 @@ def _traces(verdicts: Sequence[Verdict]) -> list[Trace]:
     ]
 
 
-def _text(verdicts: Sequence[Verdict], full: bool) -> Text:
+def _text(verdicts: Sequence[Verdict], full: bool, absent: Sequence[str]) -> Text:
     """The verdicts, and the shortest of all counterexamples."""
     result = check_text(verdicts)
+    if absent:
+        result.append(f"not checked: the release has no mode {', '.join(absent)}\n")
     traces = sorted(_traces(verdicts), key=lambda trace: len(trace.steps))
     if traces:
         result.append("\n").append_text(trace_text(traces[0], full=full))

@@ -19,9 +19,10 @@ def dumps(data: dict[str, Any]) -> str:
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
-def check_json(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """The results of ``pmaplab check``."""
-    return {"results": [_verdict(verdict) for verdict in verdicts]}
+def check_json(verdicts: Sequence[Verdict], absent: Sequence[str] = ()) -> dict[str, Any]:
+    """The results of ``pmaplab check``; ``absent`` are modes that a tree does not
+    have."""
+    return {"results": [_verdict(verdict) for verdict in verdicts], "absent_modes": list(absent)}
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:

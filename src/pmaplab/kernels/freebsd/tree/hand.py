@@ -12,6 +12,7 @@ from pmaplab.kernel_python import (
     KASSERT,
     NULL,
     atomic,
+    atomic_thread_fence_seq_cst,
     counter,
     option,
     own,
@@ -133,6 +134,7 @@ def vmspace_number(vm: vmspace) -> u32:
 
 @atomic
 def vmspace_pinit(vm: vmspace) -> None:
+    atomic_thread_fence_seq_cst()  # the page allocator's locks
     PCPU.pinit_vmspace = vmspace_number(vm)
     pmap_pinit(vmspace_pmap(vm))
     PCPU.pinit_vmspace = 0
