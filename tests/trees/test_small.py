@@ -6,6 +6,7 @@ Every file of twins/ says in its first line which properties fail in which modes
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ import pytest
 from frontends.kernel_c.support import SMALL, TREES, searched, spec_of
 from pmaplab.conform import conform
 from pmaplab.frontends.kernel_c.mutate import DELETE, SWAP, UNMASK, WEAKEN
+from pmaplab.ir.nodes import Fence
+from pmaplab.ir.walk import instructions
 from pmaplab.machine.modes import find_mode
 from pmaplab.mutate import CAUGHT, SURVIVED, MutationJob, Outcome, all_mutations, try_out
-from pmaplab.search.bfs import Limits
+from pmaplab.search.bfs import Limits, search
 from pmaplab.spec import RunSpec
 from pmaplab.system import Bounds
 from pmaplab.tree import TreeSpec
@@ -55,6 +58,15 @@ def test_it_holds_from_power_on(mode: str, states: int) -> None:
 @pytest.mark.parametrize("mode", ["nopcid", "pcid+invpcid+pti"])
 def test_it_holds_when_threads_switch(mode: str) -> None:
     assert searched(SMALL, scenario="switch", mode=mode).verdict() == "holds"
+
+
+def test_it_holds_with_store_buffers() -> None:
+    spec = spec_of(SMALL, scenario="switch", mode="pcid")
+    system = replace(spec, bounds=replace(BOUNDS, store_buffer=1)).build()
+    assert search(system).verdict() == "holds"
+    function = system.program.functions["vmspace_pinit"]
+    assert function.atomic
+    assert any(isinstance(item, Fence) for item in instructions(function))
 
 
 @pytest.mark.parametrize(
