@@ -152,7 +152,7 @@ class RunSpec:
             proposal=None if proposal is None else proposal.text(),
             kernel=file(node.optional("kernel")),
             exemptions=file(node.optional("exemptions")),
-            tree=_tree(node.optional("tree"), digests) if node.has("tree") else None,
+            tree=_tree(node.optional("tree"), digests),
         )
         if not named and not spec.scenario.endswith(".py"):
             scenario.fail("a scenario's file is called FILE.py")
