@@ -141,7 +141,7 @@ install_project() {
     rm -f "$venv/pmaplab.stamp" "$venv/pmaplab.dev"
     say "installing pmaplab into .venv"
     made_from=$(fingerprint)
-    install --editable .
+    install --editable '.[c]'
     write_stamp "$venv/pmaplab.stamp" "$made_from"
 }
 

@@ -80,6 +80,11 @@ class KernelPythonError(PmaplabError):
     """Kernel Python outside the language of docs/kernel-python.md."""
 
 
+class TreeError(PmaplabError):
+    """C of a kernel's tree that does not parse, or that the front end does not
+    know."""
+
+
 class LitmusError(PmaplabError):
     """A litmus test that is not one, or that does more than is supported."""
 

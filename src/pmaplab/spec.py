@@ -14,7 +14,8 @@ from pmaplab.frontends.kernel_python.source import SourceFile, display_name, rea
 from pmaplab.jsondata import Node
 from pmaplab.machine.modes import Mode, find_mode
 from pmaplab.reviews.registry import proposal_files
-from pmaplab.system import Bounds, System, build_system
+from pmaplab.system import Bounds, System, build_system, pcid_limits
+from pmaplab.tree import TreeSpec, check_mode, load_program
 
 # Not in older files, which were all without.
 LATER_BOUNDS = ("pages", "store_buffer", "invpcid_drains", "walker_forwards")
@@ -36,6 +37,7 @@ class RunSpec:
     proposal: str | None = None
     kernel: str | None = None
     exemptions: str | None = None
+    tree: TreeSpec | None = None
     digests: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -47,11 +49,15 @@ class RunSpec:
     def user_files(self) -> tuple[str, ...]:
         """The paths of the user's own files."""
         scenario = self.scenario if self.scenario.endswith(".py") else None
-        return tuple(path for path in (self.kernel, scenario, self.exemptions) if path is not None)
+        own = tuple(path for path in (self.kernel, scenario, self.exemptions) if path is not None)
+        return own if self.tree is None else (*own, *self.tree.user_files)
 
     @property
     def kernel_name(self) -> str:
         """What is checked, in words."""
+        if self.tree is not None:
+            patched = f" with {', '.join(self.tree.patches)}" if self.tree.patches else ""
+            return f"the tree {self.tree.folder}{patched}"
         if self.kernel is not None:
             return f"the kernel of {self.kernel}"
         if self.proposal is not None:
@@ -85,8 +91,12 @@ class RunSpec:
             path = Path(self.kernel)
             replacements.append(read_source(path, display_name(path)))
         exemptions = None if self.exemptions is None else Path(self.exemptions)
+        program = None
+        if self.tree is not None:
+            program = load_program(self.tree, self.bounds.maxcpu, pcid_limits(self.bounds))
+            check_mode(program, self.features)
         return build_system(
-            self.scenario, tuple(replacements), self.features, self.bounds, exemptions
+            self.scenario, tuple(replacements), self.features, self.bounds, exemptions, program
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -105,6 +115,20 @@ class RunSpec:
             "mode": self.mode,
             "bounds": asdict(self.bounds),
             "exemptions": named(self.exemptions),
+            "tree": None if self.tree is None else self._tree_json(self.tree, known),
+        }
+
+    def _tree_json(self, tree: TreeSpec, known: dict[str, str]) -> dict[str, Any]:
+        """The folder, the files taken out of it, patches and tables, each with
+        its SHA-256."""
+        return {
+            "folder": tree.folder,
+            "patches": list(tree.patches),
+            "tables": list(tree.tables),
+            "files": [
+                {"path": path, "sha256": known.get(path) or digest(path)}
+                for path in tree.user_files
+            ],
         }
 
     @classmethod
@@ -131,6 +155,7 @@ class RunSpec:
             proposal=None if proposal is None else proposal.text(),
             kernel=file(node.optional("kernel")),
             exemptions=file(node.optional("exemptions")),
+            tree=_tree(node.optional("tree"), digests),
         )
         if not named and not spec.scenario.endswith(".py"):
             scenario.fail("a scenario's file is called FILE.py")
@@ -147,6 +172,18 @@ def showing_source(system: System) -> Iterator[None]:
         if source is not None and error.location is not None and error.source is None:
             error.source = source.line(error.location.line)
         raise
+
+
+def _tree(node: Node | None, digests: list[tuple[str, str]]) -> TreeSpec | None:
+    if node is None:
+        return None
+    for file in node.get("files").items():
+        digests.append((file.get("path").text(), file.get("sha256").text()))
+    return TreeSpec(
+        node.get("folder").text(),
+        tuple(item.text() for item in node.get("patches").items()),
+        tuple(item.text() for item in node.get("tables").items()),
+    )
 
 
 def _bounds(node: Node) -> Bounds:

@@ -9,14 +9,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pmaplab.errors import IRError, UsageError
-from pmaplab.frontends.kernel_python.compile import Sysctl, compile_files
+from pmaplab.errors import InputError, IRError, UsageError
+from pmaplab.frontends.kernel_c.program import CProgram, Used
+from pmaplab.frontends.kernel_python.compile import (
+    CONDITIONS,
+    Lowered,
+    Sysctl,
+    compile_files,
+)
 from pmaplab.frontends.kernel_python.source import (
     PACKAGE_ROOT,
+    Source,
     SourceFile,
     display_name,
     imports,
     load_modules,
+    package_module,
     parse_source,
     read_source,
 )
@@ -111,11 +119,13 @@ class System:
     program: Program
     bring_up: Program | None
     sysctls: Mapping[str, Sysctl]
-    sources: Mapping[str, SourceFile]
+    sources: Mapping[str, Source]
     exemptions: Mapping[str, Exemption]
     options_used: frozenset[str]
     # ``program`` without store buffers, where it has some.
     plain: Program | None = None
+    # What of a tree it has.
+    tree: Used | None = None
 
     def line(self, file: str, number: int) -> str:
         """The source text of a line, "" where there is none."""
@@ -166,26 +176,32 @@ def _package_files(*modules: str) -> tuple[SourceFile, ...]:
     return tuple(load_modules(modules))
 
 
-def build_system(
+def _package_files_of(modules: Sequence[str]) -> tuple[SourceFile, ...]:
+    """The modules themselves, without those that they import."""
+    result = []
+    for module in modules:
+        path = package_module(module)
+        if path is None:
+            raise InputError(f"{module}: no such kernel Python module")
+        result.append(read_source(path, display_name(path)))
+    return tuple(result)
+
+
+def _lowered(
     scenario: str,
     replacements: tuple[SourceFile, ...],
     mode: Mode,
     bounds: Bounds,
-    exemptions: Path | None = None,
-) -> System:
-    """Lower and verify one system.
-
-    ``replacements`` are kernel Python files whose declarations replace those
-    of the reference kernel, in order.  ``exemptions`` is a further exemption
-    file.  Raises a PmaplabError for anything that is wrong with them.
-    """
+    regions: Regions,
+    tree: CProgram | None,
+) -> Lowered:
+    """The program of a system, before anything is done to it."""
     bounds.check()
     if scenario in _BOUNDS and not bounds.pages:
         raise UsageError(f"the scenario {scenario} has pages", advice="--pages is at least 1")
-    regions = _regions(exemptions)
-    if not bounds.pages:
-        regions = regions.without(_paging_invariants())
     files: dict[str, SourceFile] = {}
+    if tree is not None:
+        replacements = (*_package_files_of(tree.api.modules), *replacements)
     extra = [name for source in replacements for name in imports(source)]
     replacing = {source.name for source in replacements}
     for source in (
@@ -195,10 +211,39 @@ def build_system(
     ):
         if source.name not in replacing:
             files.setdefault(source.name, source)
-    conditions = parse_source(regions.when_source(), "exemptions.toml (when)")
-    lowered = compile_files(
-        [*files.values(), conditions], replacements, options(mode, bounds), cpus=bounds.cpus
+    conditions = parse_source(regions.when_source(), CONDITIONS)
+    return compile_files(
+        [*files.values(), conditions],
+        replacements,
+        options(mode, bounds),
+        cpus=bounds.cpus,
+        foreign=tree,
     )
+
+
+def lower_only(tree: CProgram, mode: Mode, bounds: Bounds) -> None:
+    """Lower what scenario boot takes of ``tree``, and whatever else ``tree``
+    wants to; the program is not used.  Raises a PmaplabError."""
+    _lowered("boot", (), mode, bounds, _regions(None, bounds), tree)
+
+
+def build_system(
+    scenario: str,
+    replacements: tuple[SourceFile, ...],
+    mode: Mode,
+    bounds: Bounds,
+    exemptions: Path | None = None,
+    tree: CProgram | None = None,
+) -> System:
+    """Lower and verify one system.
+
+    ``replacements`` are kernel Python files whose declarations replace those
+    of the reference kernel, in order.  ``exemptions`` is a further exemption
+    file.  The functions of ``tree`` take the place of the reference kernel's.
+    Raises a PmaplabError for anything that is wrong with them.
+    """
+    regions = _regions(exemptions, bounds)
+    lowered = _lowered(scenario, replacements, mode, bounds, regions, tree)
     marked = mark_regions(lowered.program, regions)
     try:
         verify(marked)
@@ -231,6 +276,7 @@ def build_system(
         {e.region: e for e in regions.exemptions if e.region in program.regions},
         lowered.options_used,
         None if bounds.store_buffer is None else marked,
+        None if tree is None else tree.used(program),
     )
 
 
@@ -253,11 +299,21 @@ def _paging_invariants() -> frozenset[str]:
     return frozenset(n.name for t in trees for n in t.body if isinstance(n, ast.FunctionDef))
 
 
-def _regions(extra: Path | None) -> Regions:
+def _regions(extra: Path | None, bounds: Bounds) -> Regions:
     files = [(DEFAULT_FILE, display_name(DEFAULT_FILE))]
     if extra is not None:
         files.append((extra, str(extra)))
-    return read_regions(files)
+    regions = read_regions(files)
+    return regions if bounds.pages else regions.without(_paging_invariants())
+
+
+def pcid_limits(bounds: Bounds) -> tuple[tuple[str, int], ...]:
+    """The macros of a tree that bound its PCIDs, where they are bounded."""
+    if bounds.pcids is None:
+        return ()
+    limit = 1 + bounds.pcids
+    kernel = min(limit, PMAP_PCID_OVERMAX_KERN)
+    return (("PMAP_PCID_OVERMAX", limit), ("PMAP_PCID_OVERMAX_KERN", kernel))
 
 
 def options(mode: Mode, bounds: Bounds) -> dict[str, int]:

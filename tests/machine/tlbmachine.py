@@ -40,6 +40,7 @@ OPTIONS: Mapping[str, int] = {
     "pages": 2,
     "page_tables": 2,
     "tlb_pcids": 8,
+    "invpcid_drains": 0,
 }
 
 

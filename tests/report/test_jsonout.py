@@ -35,6 +35,8 @@ def test_a_violated_check() -> None:
         "scenario",
         "proposal",
         "kernel",
+        "tree",
+        "from_tree",
         "verdict",
         "property",
         "properties",

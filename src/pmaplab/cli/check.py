@@ -26,6 +26,7 @@ from pmaplab.cli.options import bounds as chosen_bounds
 from pmaplab.cli.output import OutputFile, show
 from pmaplab.cli.parallel import Report, run_all
 from pmaplab.cli.progress import ProgressBar
+from pmaplab.cli.trees import add_tree, modes_of_tree, tree_spec
 from pmaplab.errors import OutputError
 from pmaplab.native.choose import Engine
 from pmaplab.report.jsonout import check_json, dumps
@@ -57,7 +58,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=SUMMARY_OF_STATUS,
         allow_abbrev=False,
     )
-    add_kernel(parser)
+    kernel = add_kernel(parser)
+    add_tree(kernel, parser)
     add_mode(parser, "all", several=True)
     add_bounds(parser)
     parser.add_argument("--property", metavar="NAME", help="judge this property only")
@@ -91,7 +93,12 @@ def run(options: argparse.Namespace) -> int:
         proposal=options.proposal,
         kernel=options.kernel,
         exemptions=options.exemptions,
+        tree=tree_spec(options),
     ).pinned()
+    asked = selected
+    if spec.tree is not None:
+        selected = modes_of_tree(spec.tree, spec.bounds, asked)
+    absent = [mode.name for mode in asked if mode not in selected]
     limits = Limits(options.max_states, options.time_limit, options.memory_limit)
     chosen = engine(options, len(selected))
     jobs = [
@@ -103,9 +110,9 @@ def run(options: argparse.Namespace) -> int:
         failed = None if file is None else _store(file, verdicts)
         # A trace file that cannot be written must not cost the result as well.
         if options.format == "json":
-            show(dumps(check_json(verdicts)))
+            show(dumps(check_json(verdicts, absent)))
         else:
-            show(_text(verdicts, options.full))
+            show(_text(verdicts, options.full, absent))
         if failed is not None:
             raise failed
     return exit_status(verdicts)
@@ -137,9 +144,11 @@ def _traces(verdicts: Sequence[Verdict]) -> list[Trace]:
     ]
 
 
-def _text(verdicts: Sequence[Verdict], full: bool) -> Text:
+def _text(verdicts: Sequence[Verdict], full: bool, absent: Sequence[str]) -> Text:
     """The verdicts, and the shortest of all counterexamples."""
     result = check_text(verdicts)
+    if absent:
+        result.append(f"not checked: the release has no mode {', '.join(absent)}\n")
     traces = sorted(_traces(verdicts), key=lambda trace: len(trace.steps))
     if traces:
         result.append("\n").append_text(trace_text(traces[0], full=full))

@@ -11,7 +11,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from pmaplab import __version__
-from pmaplab.cli import bench, boot, check, export, litmus, review, tracecmd
+from pmaplab.cli import (
+    bench,
+    boot,
+    check,
+    compare,
+    conform,
+    export,
+    litmus,
+    mutate,
+    review,
+    tracecmd,
+    tree,
+)
 from pmaplab.cli.output import show
 from pmaplab.cli.parallel import WorkerError, out_of_memory
 from pmaplab.errors import PmaplabError
@@ -19,7 +31,19 @@ from pmaplab.errors import PmaplabError
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
-COMMANDS = (review, check, boot, litmus, export, bench, tracecmd)
+COMMANDS = (
+    review,
+    check,
+    tree,
+    compare,
+    conform,
+    mutate,
+    boot,
+    litmus,
+    export,
+    bench,
+    tracecmd,
+)
 
 # What the shell would say of a command that a signal has ended.
 INTERRUPTED = 128 + signal.SIGINT

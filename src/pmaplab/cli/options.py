@@ -181,8 +181,9 @@ def store_buffer(options: argparse.Namespace) -> int | None:
     return DEFAULT_STORE_BUFFER if bound is None else bound
 
 
-def add_kernel(parser: argparse.ArgumentParser) -> None:
-    """``--proposal`` or ``--kernel``, ``--scenario`` and ``--exemptions``."""
+def add_kernel(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
+    """``--proposal`` or ``--kernel``, ``--scenario`` and ``--exemptions``; the
+    group of the first two."""
     kernel = parser.add_mutually_exclusive_group()
     add_proposal(kernel)
     kernel.add_argument(
@@ -199,6 +200,7 @@ def add_kernel(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--exemptions", metavar="FILE.toml", help="further places where properties do not count"
     )
+    return kernel
 
 
 _COUNTS = {

@@ -129,7 +129,7 @@ class _Builder:
         for name in self._callees_first(names):
             routines[name] = _Atomic(self, program.functions[name]).routine()
         for base, agent in zip(layout.agents, program.agents, strict=True):
-            self.start[base] = self.entry(agent.entry)
+            self.start[base] = self.first(agent.entry)
         system = StepSystem(
             memory=self._memory(),
             regions={name: 1 << bit for bit, name in enumerate(program.regions)},
@@ -171,6 +171,12 @@ class _Builder:
 
     def entry(self, function: str) -> int:
         return self.numbers[function, self.program.functions[function].blocks[0].label, 0]
+
+    def first(self, function: str) -> int:
+        """Where an agent begins: behind the Step with which it may begin."""
+        block = self.program.functions[function].blocks[0]
+        behind = 1 if block.instructions and isinstance(block.instructions[0], Step) else 0
+        return self.numbers[function, block.label, behind]
 
     def plain(self, item: Instruction) -> bool:
         """Whether ``item`` calls a function that has points."""

@@ -19,9 +19,10 @@ def dumps(data: dict[str, Any]) -> str:
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
-def check_json(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """The results of ``pmaplab check``."""
-    return {"results": [_verdict(verdict) for verdict in verdicts]}
+def check_json(verdicts: Sequence[Verdict], absent: Sequence[str] = ()) -> dict[str, Any]:
+    """The results of ``pmaplab check``; ``absent`` are modes that a tree does not
+    have."""
+    return {"results": [_verdict(verdict) for verdict in verdicts], "absent_modes": list(absent)}
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
@@ -31,6 +32,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "scenario": spec.scenario,
         "proposal": spec.proposal,
         "kernel": spec.kernel,
+        "tree": None if spec.tree is None else asdict(spec.tree),
         "verdict": verdict.verdict,
         "property": verdict.asked if trace is None else trace.property,
         "properties": {judged.name: _judged(judged) for judged in verdict.properties},
@@ -49,6 +51,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "note": verdict.note,
         "failed": None if trace is None else failed_to_json(trace.failed),
         "trace": [] if trace is None else [step_to_json(step) for step in trace.steps],
+        "from_tree": None if verdict.tree is None else asdict(verdict.tree),
     }
 
 

@@ -10,7 +10,7 @@ from pmaplab.report.verdict import HOLDS, VIOLATED, Judged, Verdict, counted
 from pmaplab.search.simulate import Run
 from pmaplab.system import Bounds
 
-_STYLES = {HOLDS: "green", VIOLATED: "bold red"}
+STYLES = {HOLDS: "green", VIOLATED: "bold red"}
 _CAUTION = "yellow"
 _HEADS = ("mode", "verdict", "states", "transitions", "depth", "time", "counterexamples")
 
@@ -74,7 +74,7 @@ def _row(verdict: Verdict) -> list[Text]:
     numbers = (f"{n:,}" for n in (verdict.states, verdict.transitions, verdict.depth))
     return [
         Text(verdict.spec.mode),
-        Text(verdict.verdict, style=_STYLES.get(verdict.verdict, _CAUTION)),
+        Text(verdict.verdict, style=STYLES.get(verdict.verdict, _CAUTION)),
         *map(Text, numbers),
         Text(f"{verdict.seconds:.1f} s"),
         Text(", ".join(filter(None, map(_counterexample, verdict.properties)))),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pmaplab.errors import UsageError
+from pmaplab.frontends.kernel_c.program import Used
 from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.nodes import Count
 from pmaplab.memory import memory_assumptions
@@ -65,6 +66,7 @@ class Verdict:
     engine: str
     build_seconds: float
     note: str | None
+    tree: Used | None = None
 
     @property
     def trace(self) -> Trace | None:
@@ -135,6 +137,7 @@ def judge(spec: RunSpec, system: System, result: Result, name: str | None) -> Ve
         engine=result.engine,
         build_seconds=result.build_seconds,
         note=result.note,
+        tree=system.tree,
     )
 
 
@@ -207,6 +210,8 @@ def assumptions(spec: RunSpec, system: System) -> tuple[str, ...]:
     result += [f"the {kind} file {path} is the user's own" for path, kind in kinds if path]
     if spec.scenario in spec.user_files:
         result.append(f"the scenario file {spec.scenario} is the user's own")
+    if system.tree is not None:
+        result += tree_assumptions(system.tree)
     return tuple(result)
 
 
@@ -227,6 +232,27 @@ def _paging_assumptions(pages: int, system: System) -> list[str]:
     ]
     if "change" in system.program.globals:
         result.append("all changes of mappings in one run are made in the same way")
+    return result
+
+
+def tree_assumptions(used: Used) -> list[str]:
+    """What of a tree is checked, and what it rests on."""
+    names = ", ".join(f"{n} ({p.rsplit(':', 1)[0]})" for n, p in sorted(used.functions.items()))
+    result = [f"from the tree: {names}"]
+    for text, table in (
+        ("indirect", {n: f"it is {c} in this mode" for n, c in used.ifuncs.items()}),
+        ("written by hand", used.modelled),
+        ("calls left out", used.dropped),
+        ("left out of the model", used.outside),
+        ("given by the model", used.given),
+        ("one step", used.at_once),
+    ):
+        by_reason: dict[str, list[str]] = {}
+        for name, reason in sorted(table.items()):
+            by_reason.setdefault(reason, []).append(name)
+        result += [f"{text}: {', '.join(found)}: {why}" for why, found in by_reason.items()]
+    if used.missing:
+        result.append(f"headers that the tree lacks, taken as empty: {', '.join(used.missing)}")
     return result
 
 

@@ -14,8 +14,9 @@ import gc
 import hashlib
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from pmaplab.errors import ModelError
 from pmaplab.ir.nodes import THREAD, Instruction, Terminator
@@ -23,6 +24,8 @@ from pmaplab.search.interpreter import Failure, Interpreter, State
 from pmaplab.search.run import Move, Runner
 from pmaplab.search.translate import DONE
 from pmaplab.system import System
+
+Seen = TypeVar("Seen", bound=Hashable)
 
 ASSERTIONS = "assertions"
 PROGRESS = "progress"
@@ -69,6 +72,15 @@ class AtRest:
 
 
 @dataclass
+class Rest(Generic[Seen]):
+    """The states in which every CPU is at rest, by what was asked of their
+    memory: the first state of each kind, and the moves to it."""
+
+    first: dict[Seen, int]
+    path: Callable[[int], tuple[Move, ...]]
+
+
+@dataclass
 class Result:
     """What a search found.
 
@@ -101,6 +113,7 @@ class Result:
     odds: float | None = None
     at_rest: AtRest | None = None
     finals: tuple[State, ...] = ()
+    rest: Rest[Any] | None = None
 
     @property
     def first(self) -> Violation | None:
@@ -129,6 +142,7 @@ def search(
     progress: Progress | None = None,
     finals: bool = False,
     at_rest: bool = False,
+    rest: Callable[[State], Hashable] | None = None,
 ) -> Result:
     """Explore ``system`` and judge its properties.
 
@@ -137,7 +151,7 @@ def search(
     what fails before the search begins.  ``progress`` is called now and then
     with the numbers of states, transitions and levels.  ``finals`` asks for
     the final memories, ``at_rest`` for those of complete searches in which
-    every CPU is at rest.
+    every CPU is at rest; ``rest`` is asked about each of the latter.
     """
     # States form no cycles, and the collector would walk them again and again.
     collecting = gc.isenabled()
@@ -149,6 +163,8 @@ def search(
             result.finals = run.finals()
         if at_rest and result.complete:
             result.at_rest = run.at_rest()
+        if rest is not None:
+            result.rest = run.rest(rest)
         return result
     finally:
         if collecting:
@@ -274,6 +290,25 @@ class _Search(BegunSearch):
 
     def at_rest(self) -> AtRest:
         """The memories in which every CPU is at rest, without the ghosts."""
+        found = [
+            self.memory[number][: self.interpreter.layout.regions] for number in self._resting()
+        ]
+        text = "\n".join(sorted(repr([int(cell) for cell in memory]) for memory in found))
+        return AtRest(len(found), hashlib.sha256(text.encode()).hexdigest())
+
+    def rest(self, ask: Callable[[State], Hashable]) -> Rest[Hashable]:
+        """What ``ask`` says of each memory at rest, with its first state."""
+        answers = {number: ask(tuple(self.memory[number])) for number in self._resting()}
+        first: dict[Hashable, int] = {}
+        shift = PART_BITS * len(self.agents)
+        for number, state in enumerate(self.states):
+            memory = state >> shift
+            if memory in answers:
+                first.setdefault(answers[memory], number)
+        return Rest(first, self._path)
+
+    def _resting(self) -> list[int]:
+        """The numbers of the memories in which every CPU is at rest."""
         interpreter = self.interpreter
         moving = 0
         for invariant in self.system.program.invariants:
@@ -282,13 +317,11 @@ class _Search(BegunSearch):
                     moving |= interpreter.regions[region]
         active = interpreter.regions.get("activated", 0)
         regions = interpreter.layout.regions
-        found = [
-            memory[:regions]
-            for memory in self.memory
+        return [
+            number
+            for number, memory in enumerate(self.memory)
             if all(mask & active == active and not mask & moving for mask in memory[regions:])
         ]
-        text = "\n".join(sorted(repr([int(cell) for cell in memory]) for memory in found))
-        return AtRest(len(found), hashlib.sha256(text.encode()).hexdigest())
 
     def finals(self) -> tuple[State, ...]:
         """The memories of the final states, each once."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
-from pmaplab.errors import InputError, KernelPythonError, Location
+from pmaplab.errors import InputError, KernelPythonError, Location, TreeError
 from pmaplab.frontends.kernel_python.declarations import Declaration, Declarations, is_name, string
 from pmaplab.frontends.kernel_python.intrinsics import RESERVED
 from pmaplab.frontends.kernel_python.scope import Scope
-from pmaplab.frontends.kernel_python.source import SourceFile, imports
+from pmaplab.frontends.kernel_python.source import Source, SourceFile, imports
 from pmaplab.frontends.kernel_python.statements import lower_function
 from pmaplab.frontends.kernel_python.values import Signature
 from pmaplab.ir.callgraph import find_recursion, reachable_functions
@@ -22,11 +22,13 @@ from pmaplab.ir.nodes import (
     Block,
     Call,
     Function,
+    GlobalDecl,
     InRegion,
     Invariant,
     Jump,
     Program,
     Step,
+    StructDecl,
 )
 from pmaplab.ir.types import U32, Scalar
 from pmaplab.ir.verify import EFFECTS
@@ -34,6 +36,8 @@ from pmaplab.ir.walk import instructions, operands, subexpressions
 
 # What marks the functions that agents run.
 CONTEXTS = ("thread_context", "interrupt_context", "bring_up_context")
+# The file of the exemptions' conditions, which are called by no other function.
+CONDITIONS = "exemptions.toml (when)"
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Lowered:
     program: Program
     bring_up: tuple[Agent, ...]
     sysctls: Mapping[str, Sysctl]
-    sources: Mapping[str, SourceFile]
+    sources: Mapping[str, Source]
     options_used: frozenset[str]
 
 
@@ -62,12 +66,15 @@ def compile_files(
     options: Mapping[str, int],
     *,
     cpus: int,
+    foreign: Foreign | None = None,
 ) -> Lowered:
     """Lower ``files``, with the declarations of ``replacements`` in place of
     those of the same name.
 
-    ``options`` gives the numbers that ``option(...)`` asks for.  Raises
-    KernelPythonError, with the place, for anything outside of the language.
+    Functions of ``foreign`` take the place of kernel Python's; then only the
+    kernel Python that is reached is lowered.  ``options`` gives the numbers that
+    ``option(...)`` asks for.  Raises KernelPythonError, with the place, for
+    anything outside of the language.
     """
     declarations = Declarations()
     for source in files:
@@ -75,7 +82,38 @@ def compile_files(
     for source in replacements:
         imports(source)
         declarations.add_file(source, replaces=True)
-    return _Compiler(declarations, options, cpus, [*files, *replacements]).run()
+    return _Compiler(declarations, options, cpus, [*files, *replacements], foreign).run()
+
+
+class Foreign(Protocol):
+    """Functions of another language in the name space of kernel Python.
+
+    ``provided`` are their names; ``wanted`` are those that must not be kernel
+    Python's.
+    """
+
+    provided: frozenset[str]
+    wanted: frozenset[str]
+
+    def begin(self, scope: Scope, signatures: dict[str, Signature]) -> None: ...
+
+    def signature(self, name: str) -> Signature: ...
+
+    def lower(self, name: str) -> set[str]:
+        """Lower one function; the functions that it calls."""
+
+    def finish(self) -> None: ...
+
+    @property
+    def lowered(self) -> Mapping[str, Function]: ...
+
+    def structs(self) -> Mapping[str, StructDecl]: ...
+
+    def globals(self) -> Mapping[str, GlobalDecl]: ...
+
+    def sources(self) -> Mapping[str, Source]: ...
+
+    def labelled(self, program: Program) -> Program: ...
 
 
 class _Compiler:
@@ -85,7 +123,9 @@ class _Compiler:
         options: Mapping[str, int],
         cpus: int,
         sources: Sequence[SourceFile],
+        foreign: Foreign | None,
     ) -> None:
+        self.foreign = foreign
         self.declarations = declarations
         self.scope = Scope(declarations, options)
         self.cpus = cpus
@@ -107,22 +147,20 @@ class _Compiler:
         for declaration in functions:
             self._signature(declaration)
         sysinits = self._sysinits()
-        lowered: dict[str, Function] = {}
-        for declaration in functions:
-            try:
-                lowered[declaration.name] = lower_function(
-                    self.scope, declaration, self.signatures, sysinits
-                )
-            except RecursionError:
-                declaration.source.fail(
-                    declaration.node, f"{declaration.name} is nested too deeply"
-                )
+        structs: Mapping[str, StructDecl] = self.scope.structs
+        objects: Mapping[str, GlobalDecl] = self.scope.globals
+        if self.foreign is None:
+            lowered = {d.name: self._lowered(d, sysinits, self.signatures) for d in functions}
+        else:
+            lowered = self._merged(self.foreign, sysinits)
+            structs = self.foreign.structs()
+            objects = {**objects, **self.foreign.globals()}
         for declaration in self.entries["interrupt_context"]:
             loop = _for_ever(lowered[declaration.name])
             lowered[loop.name] = loop
         program = Program(
-            structs=self.scope.structs,
-            globals=self.scope.globals,
+            structs=structs,
+            globals=objects,
             functions=lowered,
             agents=self._agents("thread_context") + self._agents("interrupt_context"),
             invariants=tuple(self.invariants),
@@ -131,6 +169,8 @@ class _Compiler:
             ),
             cpus=self.cpus,
         )
+        if self.foreign is not None:
+            program = self.foreign.labelled(program)
         self._check_recursion(program)
         sysctls = self._sysctls()
         self._check_observers(program, sysctls)
@@ -139,9 +179,58 @@ class _Compiler:
             program,
             self._agents("bring_up_context"),
             sysctls,
-            {source.name: source for source in self.sources},
+            {
+                **{source.name: source for source in self.sources},
+                **({} if self.foreign is None else self.foreign.sources()),
+            },
             frozenset(self.scope.options_used),
         )
+
+    def _lowered(
+        self, declaration: Declaration, sysinits: list[str], signatures: dict[str, Signature]
+    ) -> Function:
+        try:
+            return lower_function(self.scope, declaration, signatures, sysinits)
+        except RecursionError:
+            declaration.source.fail(declaration.node, f"{declaration.name} is nested too deeply")
+
+    def _merged(self, foreign: Foreign, sysinits: list[str]) -> dict[str, Function]:
+        """The functions of both languages that the program reaches."""
+        declared = {d.name: d for d in self.declarations.names.values() if d.kind == "function"}
+        foreign.begin(self.scope, dict(self.signatures))
+        work = [d.name for entries in self.entries.values() for d in entries]
+        work += [invariant.function for invariant in self.invariants]
+        work += [*sysinits, *(f for f in self._sysctl_handlers())]
+        work += [d.name for d in declared.values() if d.source.name == CONDITIONS]
+        lowered: dict[str, Function] = {}
+        seen: set[str] = set()
+        while work:
+            name = work.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            if name in foreign.provided:
+                work += foreign.lower(name)
+                continue
+            declaration = declared[name]
+            if name in foreign.wanted:
+                raise InputError(
+                    f"the tree has no function {name}, which the scenario needs",
+                    advice="a table with [[source]] says in which file it is",
+                )
+            callees = _called(declaration.node) & (declared.keys() | foreign.provided)
+            theirs = {callee: foreign.signature(callee) for callee in callees & foreign.provided}
+            lowered[name] = self._lowered(declaration, sysinits, {**self.signatures, **theirs})
+            work += callees
+        foreign.finish()
+        return {**lowered, **foreign.lowered}
+
+    def _sysctl_handlers(self) -> list[str]:
+        return [
+            target.id
+            for registration in self.declarations.sysctls.values()
+            if isinstance(target := registration.call.args[1], ast.Name)
+        ]
 
     def _signature(self, declaration: Declaration) -> None:
         source, node = declaration.source, declaration.node
@@ -309,13 +398,20 @@ class _Compiler:
                             )
 
     def _fail_at(self, location: Location, message: str) -> NoReturn:
-        line = next(s.line(location.line) for s in self.sources if s.name == location.file)
+        lines = (s.line(location.line) for s in self.sources if s.name == location.file)
+        line = next(lines, None)
         raise KernelPythonError(message, location=location, source=line)
 
     def _check_recursion(self, program: Program) -> None:
         cycle = find_recursion(program)
         if cycle is not None:
-            declaration = self.declarations.names[cycle[0]]
+            declaration = self.declarations.names.get(cycle[0])
+            if declaration is None:
+                raise TreeError(
+                    f"recursion: {' -> '.join(cycle)}",
+                    location=program.functions[cycle[0]].loc,
+                    advice="the stacks of the model are static",
+                )
             declaration.source.fail(
                 declaration.node,
                 f"recursion: {' -> '.join(cycle)}",
@@ -332,3 +428,11 @@ def _for_ever(function: Function) -> Function:
     code = (Step(function.loc), Call(None, function.name, (), function.loc))
     blocks = (Block("entry", code, Jump("entry", function.loc)),)
     return Function(again(function.name), (), {}, None, blocks, False, function.loc)
+
+
+def _called(node: ast.AST) -> set[str]:
+    return {
+        inner.func.id
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Name)
+    }

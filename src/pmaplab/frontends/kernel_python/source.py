@@ -8,13 +8,24 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from pmaplab.errors import InputError, KernelPythonError, Location, PmaplabError
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 # The folders of the package that hold kernel Python.
 KERNEL_PYTHON = ("kernels", "machine", "properties", "reviews", "scenarios")
+
+
+class Source(Protocol):
+    """The text that a location points into."""
+
+    @property
+    def name(self) -> str: ...
+
+    def line(self, number: int) -> str: ...
+
+    def located(self, error: PmaplabError) -> PmaplabError: ...
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,129 @@
+"""Options of the commands that check a kernel's own C."""
+
+from __future__ import annotations
+
+import argparse
+
+from pmaplab.cli.options import seconds, whole
+from pmaplab.errors import UsageError
+from pmaplab.machine.modes import Mode
+from pmaplab.search.bfs import Limits
+from pmaplab.system import Bounds, pcid_limits
+from pmaplab.tree import (
+    SCENARIOS,
+    TreeSpec,
+    check_mode,
+    check_patches,
+    load_program,
+    missing_features,
+)
+
+
+def add_tree(kernel: argparse._ActionsContainer, parser: argparse._ActionsContainer) -> None:
+    """``--tree``, and what goes with it."""
+    kernel.add_argument(
+        "--tree", metavar="DIR", help="a FreeBSD tree: check its own C instead of the reference"
+    )
+    add_patch(parser)
+    add_api(parser)
+
+
+def add_patch(parser: argparse._ActionsContainer) -> None:
+    """``--patch FILE``, any number of times."""
+    parser.add_argument(
+        "--patch",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="a unified diff to apply to the tree, in memory; may be given again",
+    )
+
+
+def add_api(parser: argparse._ActionsContainer) -> None:
+    """``--api FILE``, any number of times."""
+    parser.add_argument(
+        "--api",
+        metavar="FILE.toml",
+        action="append",
+        default=[],
+        help="a table of your own: what the tree's functions mean to the model",
+    )
+
+
+def add_scenarios(parser: argparse._ActionsContainer) -> None:
+    """``--scenario NAME``, any number of times."""
+    parser.add_argument(
+        "--scenario",
+        metavar="NAME",
+        action="append",
+        choices=SCENARIOS,
+        help=f"a scenario; may be given again (default: {', '.join(SCENARIOS)})",
+    )
+
+
+def scenarios(options: argparse.Namespace) -> tuple[str, ...]:
+    """The scenarios that the options ask for."""
+    return tuple(dict.fromkeys(options.scenario or SCENARIOS))
+
+
+def add_bounds(parser: argparse._ActionsContainer) -> None:
+    """The bounds that all commands on trees have."""
+    default = Bounds(operations=1)
+    for name, least, value, what in (
+        ("cpus", 0, default.cpus, "CPUs"),
+        ("processes", 0, default.processes, "user processes"),
+        ("operations", 0, default.operations, "operations per CPU"),
+        ("pcids", 0, default.pcids, "PCIDs per CPU besides the kernel's"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            type=whole(least),
+            default=value,
+            metavar="N",
+            help=f"{what} (default: {value})",
+        )
+    parser.add_argument(
+        "--time-limit", type=seconds, metavar="SECONDS", help="stop each search after this time"
+    )
+
+
+def bounds_of(options: argparse.Namespace) -> Bounds:
+    """The bounds that the options ask for; raises UsageError."""
+    bounds = Bounds(
+        cpus=options.cpus,
+        maxcpu=max(options.cpus, 1),
+        processes=options.processes,
+        operations=options.operations,
+        pcids=options.pcids,
+    )
+    bounds.check()
+    return bounds
+
+
+def limits_of(options: argparse.Namespace) -> Limits:
+    """What ends each search early."""
+    return Limits(None, options.time_limit)
+
+
+def tree_spec(options: argparse.Namespace) -> TreeSpec | None:
+    """The tree that the options ask for; raises UsageError."""
+    if options.tree is None:
+        for name in ("patch", "api"):
+            if getattr(options, name):
+                raise UsageError(f"--{name} needs --tree DIR")
+        return None
+    return TreeSpec(options.tree, tuple(options.patch), tuple(options.api))
+
+
+def modes_of_tree(spec: TreeSpec, bounds: Bounds, asked: tuple[Mode, ...]) -> tuple[Mode, ...]:
+    """Of several modes those that the tree has; a single one must be there.
+
+    Raises a PmaplabError for a tree that cannot be read, and UsageError for
+    patches that change nothing under check.
+    """
+    limits = pcid_limits(bounds)
+    program = load_program(spec, bounds.maxcpu, limits)
+    check_patches(spec, bounds.maxcpu, limits)
+    if len(asked) == 1:
+        check_mode(program, asked[0])
+    return tuple(mode for mode in asked if not missing_features(program, mode))

@@ -1,0 +1,185 @@
+"""What a tree's C meets and the model writes by hand: the boot CPU before C that
+is modelled, processors' features and numbers, the page allocator.
+
+These declarations replace the reference kernel's where a tree is checked.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pmaplab.kernel_python import (
+    KASSERT,
+    NULL,
+    atomic,
+    atomic_thread_fence_seq_cst,
+    counter,
+    option,
+    own,
+    panic,
+    printf,
+    ptr,
+    static,
+    this_cpu,
+    u16,
+    u32,
+    u64,
+)
+from pmaplab.kernels.freebsd.amd64.pcpu import (
+    PC_PTI_STACK_SZ,
+    PTI_STACKS,
+    TSS,
+    amd64tss,
+)
+from pmaplab.kernels.freebsd.amd64.pmap import (
+    PML4_PAGES,
+    PML4U_PAGES,
+    pmap,
+    pmap_pinit,
+)
+from pmaplab.kernels.freebsd.sys.cpuset import cpuset_t
+from pmaplab.kernels.freebsd.sys.proc import (
+    NVMSPACE,
+    sched_lock,
+    thread,
+    thread0,
+    vmspace,
+    vmspace_zone,
+)
+from pmaplab.kernels.freebsd.vm.vm_map import uma_zalloc_vmspace, vmspace_pmap
+from pmaplab.machine.x86_64 import MAXCPU, invpcid, mp_ncpus
+
+# What CPUID reports, as far as the C asks: PCID and INVPCID by the mode.
+cpu_feature: Final[u32] = 0
+cpu_feature2: Final[u32] = 0x00020000 if option("pmap_pcid_enabled") else 0
+cpu_stdext_feature: Final[u32] = 0x00000400 if option("invpcid_works") else 0
+# How much the kernel prints.
+bootverbose: Final[u32] = 0
+# 0: the direct map is not limited yet, or covers everything.
+dmaplimit: Final[u64] = 0
+# Entries of the kernel's part of a page-table root, which are not modelled.
+ndmpdpphys: Final[u32] = 0
+mp_maxid: Final[u32] = option("mp_ncpus") - 1
+
+all_cpus: cpuset_t = static(
+    __bits=[
+        0xFFFFFFFFFFFFFFFF
+        if option("mp_ncpus") >= 64 * i + 64
+        else 0
+        if option("mp_ncpus") <= 64 * i
+        else (1 << (option("mp_ncpus") - 64 * i)) - 1
+        for i in range((MAXCPU + 63) // 64)
+    ]
+)
+# APIC ids are the numbers of the CPUs.
+cpu_apic_ids: Annotated[list[u32], MAXCPU] = [i for i in range(MAXCPU)]
+
+
+class pcpu:
+    cpuid: u32
+    apic_id: u32
+    curthread: ptr[thread]
+    idlethread: ptr[thread]
+    curpmap: ptr[pmap]
+    tssp: ptr[amd64tss]
+    rsp0: u64
+    pti_stack: u64
+    kcr3: u64
+    ucr3: u64
+    pcid_gen: u32
+    pcid_next: u32
+    # While pmap_pinit runs here: the pages of which vmspace, counted from 1,
+    # and how many of them it has taken.
+    pinit_vmspace: u32
+    pinit_pages: u32
+    pm_save_cnt: counter
+
+
+__pcpu: Annotated[list[pcpu], MAXCPU] = [
+    static(pti_stack=PTI_STACKS + i * PC_PTI_STACK_SZ) for i in range(MAXCPU)
+]
+PCPU: pcpu = own(__pcpu)
+
+
+class vm_page:
+    phys_addr: u64
+    flags: u16
+
+
+# The page-table roots of each vmspace: the kernel's, and the user's under PTI.
+vm_pages: Annotated[list[vm_page], 2 * NVMSPACE] = [
+    static(phys_addr=(PML4_PAGES if i % 2 == 0 else PML4U_PAGES) + i // 2 * 0x1000)
+    for i in range(2 * NVMSPACE)
+]
+
+
+@atomic
+def vm_page_alloc() -> vm_page:
+    """The pages stay with their vmspace, as if the allocator always gave back
+    what was freed last: the first is pm_pml4's, the second pm_pml4u's."""
+    KASSERT(PCPU.pinit_vmspace != 0, "a page is allocated outside of pmap_pinit")
+    KASSERT(PCPU.pinit_pages < 2, "pmap_pinit takes more than two pages")
+    page = vm_pages[2 * (PCPU.pinit_vmspace - 1) + PCPU.pinit_pages]
+    PCPU.pinit_pages += 1
+    return page
+
+
+@atomic
+def vmspace_number(vm: vmspace) -> u32:
+    for i in range(NVMSPACE):
+        if vm == vmspace_zone[i]:
+            return i + 1
+    panic("no vmspace of the zone")
+
+
+@atomic
+def vmspace_pinit(vm: vmspace) -> None:
+    atomic_thread_fence_seq_cst()  # the page allocator's locks
+    PCPU.pinit_vmspace = vmspace_number(vm)
+    pmap_pinit(vmspace_pmap(vm))
+    PCPU.pinit_vmspace = 0
+    PCPU.pinit_pages = 0
+
+
+def vmspace_alloc() -> vmspace:
+    vm = uma_zalloc_vmspace()
+    vmspace_pinit(vm)
+    vm.vm_refcnt = 1
+    return vm
+
+
+def pmap_bootstrap(firstaddr: ptr[u64]) -> None:
+    """The tree's own takes this place."""
+    panic("the tree has no pmap_bootstrap")
+
+
+def hammer_time() -> None:
+    """sys/amd64/amd64/machdep.c, up to pmap_bootstrap."""
+    PCPU.cpuid = 0
+    PCPU.tssp = TSS
+    thread0.td_lock = sched_lock
+    PCPU.curthread = thread0
+    PCPU.rsp0 = thread0.td_pcb
+    TSS.tss_rsp0 = thread0.td_pcb
+    pmap_bootstrap(NULL)
+    printf("FreeBSD/SMP: Multiprocessor System Detected: %d CPUs\n", mp_ncpus)
+
+
+@atomic
+def pcpu_init(pc: pcpu, cpuid: u32) -> None:
+    """sys/kern/subr_pcpu.c: everything in it is 0 at power-on already."""
+    KASSERT(cpuid == this_cpu(), "a CPU initializes the data of CPU %d", cpuid)
+    KASSERT(pc == PCPU, "a CPU initializes another one's data")
+    PCPU.cpuid = cpuid
+
+
+@atomic
+def lapic_id() -> u32:
+    return this_cpu()
+
+
+@atomic
+def invpcid_descr(kind: u32, pcid: u64, addr: u64) -> None:
+    """INVPCID of a descriptor.  Without pages it has no address."""
+    KASSERT(addr == 0, "INVPCID of an address, in a system without pages")
+    invpcid(kind, pcid, 0)

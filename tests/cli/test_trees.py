@@ -1,0 +1,133 @@
+"""The commands on a kernel's own C: check --tree, tree, compare, conform, mutate."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.command import fails, run
+from frontends.kernel_c.support import SMALL, TREES
+
+TWIN = TREES / "twins/kcr3_not_stored.diff"
+ONE = ("--operations", "1")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def answer(*arguments: str | Path, status: int = 0) -> dict[str, Any]:
+    result = run(*arguments, "--format", "json")
+    assert result.returncode == status, result.stderr
+    assert result.stderr == ""
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def test_check_says_what_is_from_the_tree() -> None:
+    arguments = ("check", "--tree", SMALL, *ONE, "--mode", "nopcid", "--scenario", "switch")
+    [found] = answer(*arguments)["results"]
+    assert found["verdict"] == "holds"
+    assert found["tree"]["folder"] == str(SMALL)
+    used = found["from_tree"]
+    assert used["functions"]["pmap_activate_sw"].startswith("sys/amd64/amd64/pmap.c:")
+    assert used["ifuncs"] == {"pmap_activate_sw_mode": "pmap_activate_sw_nopcid"}
+    assert "sched_throw" in used["modelled"] and "printf" in used["dropped"]
+    for part in ("from the tree: ", "written by hand: ", "calls left out: "):
+        assert any(text.startswith(part) for text in found["assumptions"])
+
+
+def test_a_trace_on_the_trees_lines_is_stored_and_replayed(tmp_path: Path) -> None:
+    arguments = ("check", "--tree", SMALL, "--patch", TWIN, *ONE, "--mode", "nopcid+pti")
+    stored = tmp_path / "trace.json"
+    result = run(*arguments, "-o", stored)
+    assert result.returncode == 1, result.stderr
+    assert "sys/amd64/amd64/pmap.c:" in result.stdout
+    assert "PCPU_SET(ucr3, PMAP_NO_CR3);" in result.stdout
+    again = run("trace", stored)
+    assert again.returncode == 0, again.stderr
+    assert "PCPU_SET(ucr3, PMAP_NO_CR3);" in again.stdout
+    data = json.loads(stored.read_text())
+    files = data["traces"][0]["run"]["tree"]["files"]
+    assert str(TWIN) in {file["path"] for file in files}
+    files[0]["sha256"] = "0" * 64
+    stored.write_text(json.dumps(data))
+    fails(run("trace", stored), "SHA-256 differs")
+
+
+def test_tree() -> None:
+    found = answer("tree", SMALL)
+    assert found["release"] == "13.0" and len(found["modes"]) == 6
+    assert {"name": "pmap_activate_sw", "file": "sys/amd64/amd64/pmap.c", "line": 215} in found[
+        "functions"
+    ]
+    assert found["indirect"]["pmap_activate_sw_mode"]["pcid"] == "pmap_activate_sw_noinvpcid"
+    assert found["unsupported"] == []
+    text = run("tree", SMALL).stdout
+    for part in ("FreeBSD 13.0, amd64", "modelled by hand", "calls that are left out"):
+        assert part in text
+
+
+def test_compare() -> None:
+    arguments = ("compare", "--tree", SMALL, "--patch", TWIN, "--scenario", "switch", *ONE)
+    found = answer(*arguments, "--mode", "nopcid+pti", status=1)
+    [result] = found["results"]
+    assert result["fixes"] == [] and result["breaks"] == ["curpmap"]
+    assert result["before"]["verdict"] == "holds" and result["after"]["verdict"] == "violated"
+    assert run(*arguments, "--mode", "nopcid").returncode == 0
+
+
+def test_conform() -> None:
+    arguments = ("conform", "--tree", SMALL, "--scenario", "switch", "--mode", "nopcid", *ONE)
+    [found] = answer(*arguments, "--proposal", "repaired")["results"]
+    assert found["outcome"] == "same" and found["tree"]["only_here"] == 0
+    [found] = answer(*arguments, status=1)["results"]
+    assert found["outcome"] == "differ" and found["tree"]["trace"]
+    assert found["reference"]["differs"]
+
+
+def test_mutate() -> None:
+    found = answer(
+        "mutate", "--tree", SMALL, "--function", "pmap_activate", "--scenario", "switch",
+        "--mode", "pcid", *ONE, status=1,
+    )  # fmt: skip
+    assert {each["function"] for each in found["mutations"]} == {"pmap_activate"}
+    outcomes = {(each["kind"], each["line"]): each["outcome"] for each in found["mutations"]}
+    first = min(line for _, line in outcomes)
+    assert outcomes["delete", first] == outcomes["delete", first + 1] == "caught"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("check", "--tree", "nowhere"), "nowhere: no such folder"),
+        (("check", "--tree", SMALL, "--patch", "nowhere.diff"), "nowhere.diff: no such file"),
+        (("check", "--patch", "x.diff"), "--patch needs --tree DIR"),
+        (("check", "--api", "x.toml"), "--api needs --tree DIR"),
+        (("check", "--tree", SMALL, "--api", "nowhere.toml"), "nowhere.toml"),
+        (("check", "--tree", SMALL, "--proposal", "before"), "not allowed with argument"),
+        (("tree", TREES), "is no FreeBSD tree"),
+        (("compare", "--tree", SMALL), "--patch"),
+        (("mutate", "--tree", SMALL, "--function", "printf", "--mode", "nopcid"), "printf is no"),
+        (("conform", "--tree", SMALL, "--scenario", "multiuser"), "invalid choice"),
+    ],
+)
+def test_bad_usage(arguments: tuple[str | Path, ...], message: str) -> None:
+    fails(run(*arguments), message)
+
+
+@pytest.mark.skipif("FREEBSD_SRC" not in os.environ, reason="FREEBSD_SRC names no tree")
+def test_a_real_tree() -> None:
+    """Every mode that the release has gets a verdict, and nothing is vacuous."""
+    tree = os.environ["FREEBSD_SRC"]
+    for scenario in ("boot", "switch"):
+        result = run("check", "--tree", tree, *ONE, "--scenario", scenario, "--format", "json")
+        assert result.returncode in (0, 1), result.stderr
+        found = json.loads(result.stdout)["results"]
+        assert len(found) >= 3
+        assert {each["verdict"] for each in found} <= {"holds", "violated"}

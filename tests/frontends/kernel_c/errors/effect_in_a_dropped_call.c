@@ -1,0 +1,9 @@
+#include <sys/param.h>
+struct thread;
+#include <sys/systm.h>
+#include <sys/proc.h>
+#include <vm/vm.h>
+#include <sys/pcpu.h>
+#include <machine/cpufunc.h>
+
+static int n; void broken(void) { printf("%d", n++); }
