@@ -221,7 +221,9 @@ class _Compiler:
             callees = _called(declaration.node) & (declared.keys() | foreign.provided)
             theirs = {callee: foreign.signature(callee) for callee in callees & foreign.provided}
             lowered[name] = self._lowered(declaration, sysinits, {**self.signatures, **theirs})
-            work += callees
+            # Not what a branch calls that the mode and the bounds have decided against.
+            code = instructions(lowered[name])
+            work += [item.function for item in code if isinstance(item, Call)]
         foreign.finish()
         return {**lowered, **foreign.lowered}
 
