@@ -82,12 +82,12 @@ def worker(model: str) -> Path:
             made = Path(name) / "worker"
             source = Path(name) / "model.c"
             source.write_text(model, encoding="utf-8")
-            objects = _runtime_objects(cc, folder)
+            runtime = _runtime_object(cc, folder)
             model_object = Path(name) / "model.o"
             include = f"-I{RUNTIME}"
             _run([cc, *_MODEL_OPTIONS, include, "-c", str(source), "-o", str(model_object)])
-            libraries = ["-pthread", "-lm"]
-            _run([cc, "-o", str(made), str(model_object), *map(str, objects), *libraries])
+            objects = [str(model_object), str(runtime)]
+            _run([cc, "-o", str(made), *objects, "-pthread", "-lm"])
             _keep(made, path)
         _prune(folder)
     except OSError as error:
@@ -103,20 +103,15 @@ def _runtime_key(cc: str) -> str:
     return _digest(_identity(cc), *sources, *_RUNTIME_OPTIONS)
 
 
-def _runtime_objects(cc: str, folder: Path) -> list[Path]:
+def _runtime_object(cc: str, folder: Path) -> Path:
     """The runtime, compiled."""
-    key = _runtime_key(cc)[:32]
-    objects = []
-    for source in sorted(RUNTIME.glob("*.c")):
-        path = folder / f"runtime-{key}-{source.stem}.o"
-        objects.append(path)
-        if _is_whole(path):
-            continue
+    path = folder / f"runtime-{_runtime_key(cc)[:32]}.o"
+    if not _is_whole(path):
         with tempfile.TemporaryDirectory(dir=folder, prefix="build-") as name:
             made = Path(name) / "made.o"
-            _run([cc, *_RUNTIME_OPTIONS, "-c", str(source), "-o", str(made)])
+            _run([cc, *_RUNTIME_OPTIONS, "-c", str(RUNTIME / "runtime.c"), "-o", str(made)])
             _keep(made, path)
-    return objects
+    return path
 
 
 def _run(command: list[str]) -> None:

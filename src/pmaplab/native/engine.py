@@ -92,6 +92,8 @@ class _NativeSearch(BegunSearch):
             answer = ask(executable, question, progress)
             result.seconds = time.monotonic() - started
             self._take(answer, limits)
+        else:
+            self.note_labels(frozenset())
         result.seconds = time.monotonic() - started
         return result
 

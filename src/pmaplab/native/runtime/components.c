@@ -5,7 +5,7 @@
 
 #include "memory.h"
 
-static uint64_t mixed(uint64_t x)
+static uint64_t scrambled(uint64_t x)
 {
 	x ^= x >> 31;
 	x *= 0x9e3779b97f4a7c15u;
@@ -20,7 +20,7 @@ static uint64_t row_hash(const struct component *c, const uint64_t *row)
 
 	/* A sum over cells, so that it does not depend on how cells are grouped. */
 	for (unsigned i = 0; i < c->cells; i++)
-		sum += mixed(row[i] + mixed(c->cell[i] + 1));
+		sum += scrambled(row[i] + scrambled(c->cell[i] + 1));
 	return sum;
 }
 
@@ -34,7 +34,7 @@ static uint64_t row_bytes(const struct component *c)
 	return capacity(c) * c->cells * sizeof(uint64_t);
 }
 
-static int make_room(struct component *c)
+static int open_rows(struct component *c)
 {
 	c->rows = pages_map(row_bytes(c), 0);
 	c->hashes = pages_map(capacity(c) * sizeof(uint64_t), 0);
@@ -42,7 +42,7 @@ static int make_room(struct component *c)
 	return c->rows == NULL || c->hashes == NULL || c->index == NULL ? -1 : 0;
 }
 
-static void give_up_room(struct component *c)
+static void close_rows(struct component *c)
 {
 	pages_unmap(c->rows, row_bytes(c));
 	pages_unmap(c->hashes, capacity(c) * sizeof(uint64_t));
@@ -56,12 +56,12 @@ int component_open(struct component *c, unsigned cells, unsigned width)
 	c->width = width;
 	pthread_mutex_init(&c->lock, NULL);
 	c->cell = calloc(cells, sizeof(uint32_t));
-	return c->cell == NULL ? -1 : make_room(c);
+	return c->cell == NULL ? -1 : open_rows(c);
 }
 
 void component_close(struct component *c)
 {
-	give_up_room(c);
+	close_rows(c);
 	free(c->cell);
 	pthread_mutex_destroy(&c->lock);
 }
@@ -74,7 +74,7 @@ uint64_t component_bytes(const struct component *c)
 /* Where in the index a row is, or would be. */
 static uint64_t place(const struct component *c, const uint64_t *row, uint64_t hash)
 {
-	uint64_t last = 2 * capacity(c) - 1, at = mixed(hash) & last;
+	uint64_t last = 2 * capacity(c) - 1, at = scrambled(hash) & last;
 
 	while (c->index[at]) {
 		uint32_t number = c->index[at] - 1;
@@ -103,14 +103,14 @@ int component_widen(struct component *c, unsigned width)
 
 	c->width = width;
 	c->count = 0;
-	if (make_room(c))
+	if (open_rows(c))
 		return -1;
 	for (uint32_t number = 0; number < old.count; number++) {
 		const uint64_t *row = &old.rows[(uint64_t)number * c->cells];
 
 		append(c, row, old.hashes[number], place(c, row, old.hashes[number]));
 	}
-	give_up_room(&old);
+	close_rows(&old);
 	return 0;
 }
 

@@ -7,13 +7,11 @@
 
 enum { MOST_CHUNKS = 1 << 20 };
 
-struct state96 narrow(word state)
+struct kept narrow(word state)
 {
-	struct state96 result;
+	struct kept result;
 
-	result.part[0] = (uint32_t)state;
-	result.part[1] = (uint32_t)(state >> 32);
-	result.part[2] = (uint32_t)(state >> 64);
+	memcpy(&result, &state, sizeof(result));
 	return result;
 }
 
@@ -25,16 +23,17 @@ int history_open(struct history *h)
 	return h->chunk == NULL ? -1 : 0;
 }
 
-static struct state96 *at_place(const struct history *h, uint64_t at)
+static struct kept *at_place(const struct history *h, uint64_t at)
 {
 	return &__atomic_load_n(&h->chunk[at / CHUNK], __ATOMIC_ACQUIRE)[at % CHUNK];
 }
 
 word history_get(const struct history *h, uint64_t at)
 {
-	const struct state96 *state = at_place(h, at);
+	word state = 0;
 
-	return (word)state->part[2] << 64 | (uint64_t)state->part[1] << 32 | state->part[0];
+	memcpy(&state, at_place(h, at), sizeof(struct kept));
+	return state;
 }
 
 void history_set(struct history *h, uint64_t at, word state)
@@ -42,7 +41,7 @@ void history_set(struct history *h, uint64_t at, word state)
 	*at_place(h, at) = narrow(state);
 }
 
-int history_append(struct history *h, const struct state96 *states, unsigned count)
+int history_append(struct history *h, const struct kept *states, unsigned count)
 {
 	uint64_t at = __atomic_fetch_add(&h->count, count, __ATOMIC_RELAXED);
 
@@ -55,7 +54,7 @@ int history_append(struct history *h, const struct state96 *states, unsigned cou
 		if (__atomic_load_n(&h->chunk[number], __ATOMIC_ACQUIRE) == NULL) {
 			pthread_mutex_lock(&h->lock);
 			if (h->chunk[number] == NULL) {
-				void *pages = pages_map(CHUNK * sizeof(struct state96), 0);
+				void *pages = pages_map(CHUNK * sizeof(struct kept), 0);
 
 				if (pages != NULL)
 					h->chunks++;

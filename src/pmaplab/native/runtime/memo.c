@@ -21,16 +21,19 @@ int memo_open(struct memo *memo)
 	return memo->entries == NULL ? -1 : 0;
 }
 
-void memo_close(struct memo *memo)
+void entries_free(struct entries *all)
 {
-	struct entries *all = memo->entries;
-
 	while (all != NULL) {
 		struct entries *older = all->older;
 
 		free(all);
 		all = older;
 	}
+}
+
+void memo_close(struct memo *memo)
+{
+	entries_free(memo->entries);
 	memo->entries = NULL;
 }
 

@@ -27,6 +27,7 @@ struct memo {
 
 int memo_open(struct memo *memo);
 void memo_close(struct memo *memo);
+void entries_free(struct entries *entries);
 /* Forget everything, while nobody looks up; 0, or -1 without memory. */
 int memo_clear(struct memo *memo);
 /* Under a lock; the key is not there yet.  0, or -1 without memory. */

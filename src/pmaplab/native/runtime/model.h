@@ -36,6 +36,7 @@ struct machine {
 	uint64_t memory;		/* how many cells the memory has */
 	uint64_t touched;		/* components read or written, one bit each */
 	uint64_t written;
+	uint64_t *read;			/* cells read, one bit each */
 	uint64_t *labels;		/* labels passed, one bit each */
 	long budget;			/* points that the step may still go through */
 	unsigned site;			/* the instruction that failed */
@@ -79,6 +80,7 @@ static inline uint64_t load(struct machine *m, unsigned site, uint64_t address)
 	if (address >= m->memory)
 		leave(m, site, NOT_MODELLED);
 	m->touched |= 1ull << m->component_of[address];
+	m->read[address / 64] |= 1ull << address % 64;
 	return m->s[address];
 }
 

@@ -21,7 +21,7 @@ static void look(struct thread *t, word state, uint64_t level, struct path *path
 	for (unsigned i = 0; i < t->found_count; i++) {
 		for (unsigned p = 0; p < count; p++) {
 			if (paths[p].target->level <= level ||
-			    paths[p].state[level + 1] != t->found[i])
+			    paths[p].state[level + 1] != successor(state, t->found[i]))
 				continue;
 			if (!hashed) {
 				hash = state_hash(s, state);

@@ -37,7 +37,7 @@ static int fine(struct thread *t, word state)
 	if (how == NO_ROOM || how == BROKEN)
 		return -1;
 	for (unsigned i = 0; i < t->found_count; i++) {
-		const uint64_t *slot = store_find(&s->store, t->found[i]);
+		const uint64_t *slot = store_find(&s->store, successor(state, t->found[i]));
 
 		if (slot == NULL)
 			return -1;
@@ -148,7 +148,8 @@ static int work_out(struct search *s, struct rest *rest)
 			if (how == NO_ROOM || how == BROKEN)
 				return -1;
 			for (unsigned n = 0; n < t->found_count; n++) {
-				if (!memo_get(&rest->number, t->found[n] | KEY_BIT, &number))
+				if (!memo_get(&rest->number,
+				    successor(state, t->found[n]) | KEY_BIT, &number))
 					return -1;
 				moves |= rest->moves[(uint64_t)number];
 			}

@@ -8,14 +8,15 @@
 
 enum {
 	SAMPLE = 1 << 14,	/* states looked at to choose what to merge */
-	MOST_HIGH = 21		/* bits of a state above the low ones, at first */
+	AHEAD = 16,		/* states whose slots are fetched before they are put */
+	SPARE = 12		/* bits left after a merge, so that the next one is far */
 };
 
 uint64_t memory_used(const struct search *s)
 {
 	uint64_t sum = store_bytes(s->store.bits);
 
-	sum += s->history.chunks * CHUNK * sizeof(struct state96);
+	sum += s->history.chunks * CHUNK * sizeof(struct kept);
 	for (unsigned i = 0; i < s->components; i++)
 		sum += component_bytes(&s->component[i]);
 	for (unsigned i = 0; i < s->agents; i++)
@@ -41,11 +42,12 @@ static unsigned needed(const struct component *c)
 	return bits < c->wanted ? c->wanted : bits;
 }
 
+/* The bits that a state may have. */
 static unsigned room(const struct search *s)
 {
-	unsigned high = s->store.bits > (unsigned)MOST_HIGH ? s->store.bits : (unsigned)MOST_HIGH;
+	unsigned bits = LOW_BITS + UPPER_BITS + s->store.bits;
 
-	return LOW_BITS + high < STATE_BITS ? LOW_BITS + high : STATE_BITS;
+	return bits < STATE_BITS ? bits : STATE_BITS;
 }
 
 /* --- changing the words -------------------------------------------------------- */
@@ -58,6 +60,11 @@ struct change {
 	int merges;
 	unsigned first, second, merged;
 	struct memo pairs;				/* numbers of both -> of the merged */
+	unsigned moves;					/* fields that move together */
+	struct {
+		word bits;
+		int by;
+	} move[MOST_COMPONENTS + 1];
 };
 
 static word pair_key(const struct change *c, word state)
@@ -66,37 +73,67 @@ static word pair_key(const struct change *c, word state)
 	    field_of(&c->before[c->second], state) | KEY_BIT;
 }
 
-static word changed(const struct search *s, const struct change *c, word state)
+/* The bits of a state, moved; what else a word holds is kept. */
+static word moved_word(const void *change, word state)
 {
-	word result = state & (word)1 << FLAG_BIT;
+	const struct change *c = change;
+	word rest = ~(((word)1 << STATE_BITS) - 1), result = state & rest;
 
-	for (unsigned i = 0; i < c->components; i++) {
-		word number = field_of(&c->before[i], state);
+	for (unsigned i = 0; i < c->moves; i++) {
+		word bits = state & c->move[i].bits & ~rest;
+		int by = c->move[i].by;
 
-		if (c->merges && i == c->second)
-			continue;
-		if (c->merges && i == c->first)
-			(void)memo_get(&c->pairs, pair_key(c, state), &number);
-		result |= number << s->component[c->after[i]].shift;
+		result |= by < 0 ? bits >> -by : bits << by;
 	}
 	return result;
 }
 
-static int all_words(struct search *s, const struct change *c,
+/* Sum up where fields go: those that move by as much move as one. */
+static void plan_moves(const struct search *s, struct change *c)
+{
+	c->moves = 1;
+	c->move[0].bits = (word)1 << FLAG_BIT;
+	c->move[0].by = 0;
+	for (unsigned i = 0; i < c->components; i++) {
+		int by = (int)s->component[c->after[i]].shift - (int)c->before[i].shift;
+		unsigned at = 0;
+
+		if (c->merges && (i == c->first || i == c->second))
+			continue;
+		while (at < c->moves && c->move[at].by != by)
+			at++;
+		if (at == c->moves) {
+			c->move[c->moves].bits = 0;
+			c->move[c->moves++].by = by;
+		}
+		c->move[at].bits |= field_mask(&c->before[i]);
+	}
+}
+
+static word changed(const struct search *s, const struct change *c, word state)
+{
+	word result = 0, number = 0;
+
+	for (unsigned i = 0; i < c->moves; i++) {
+		word bits = state & c->move[i].bits;
+		int by = c->move[i].by;
+
+		result |= by < 0 ? bits >> -by : bits << by;
+	}
+	if (c->merges) {
+		(void)memo_get(&c->pairs, pair_key(c, state), &number);
+		result |= number << s->component[c->merged].shift;
+	}
+	return result;
+}
+
+/* Words that are not in the history. */
+static int other_words(struct search *s, const struct change *c,
     int (*visit)(struct search *s, const struct change *c, word *state))
 {
-	for (uint64_t at = 0; at < s->history.count; at++) {
-		word before = history_get(&s->history, at), state = before;
-
-		if (visit(s, c, &state))
-			return -1;
-		if (state != before)
-			history_set(&s->history, at, state);
-	}
 	for (unsigned i = 0; i < s->threads; i++) {
 		for (unsigned n = 0; n < s->thread[i].batch_count; n++) {
-			if (visit(s, c, &s->thread[i].batch[n].from) ||
-			    visit(s, c, &s->thread[i].batch[n].to))
+			if (visit(s, c, &s->thread[i].batch[n].to))
 				return -1;
 		}
 	}
@@ -105,6 +142,12 @@ static int all_words(struct search *s, const struct change *c,
 			return -1;
 	}
 	return s->failure.found ? visit(s, c, &s->failure.state) : 0;
+}
+
+static void change_range(struct search *s, void *change, uint64_t from, uint64_t to)
+{
+	for (uint64_t at = from; at < to; at++)
+		history_set(&s->history, at, changed(s, change, history_get(&s->history, at)));
 }
 
 static int change_word(struct search *s, const struct change *c, word *state)
@@ -124,6 +167,20 @@ static int collect_pair(struct search *s, const struct change *c, word *state)
 		return 0;
 	number = merged->count++;
 	return memo_put((struct memo *)&c->pairs, key, number);
+}
+
+static int collect_pairs(struct search *s, const struct change *c)
+{
+	word last = ~(word)0;
+
+	for (uint64_t at = 0; at < s->history.count; at++) {
+		word state = history_get(&s->history, at), key = pair_key(c, state);
+
+		if (key != last && collect_pair(s, c, &state))
+			return -1;
+		last = key;
+	}
+	return other_words(s, c, collect_pair);
 }
 
 static uint64_t distinct(struct memo *memo, const word *keys, unsigned count)
@@ -179,12 +236,11 @@ static int choose_pair(struct search *s, unsigned *first, unsigned *second)
 				    field_of(&s->component[j], sample[n]);
 			both = (double)distinct(&memo, keys, count);
 			saved = log2(alone[i]) + log2(alone[j]) - log2(both);
-			/* Small ones are cheap to merge; an agent's part is best left alone. */
-			saved -= 0.25 * log2(both);
-			if (is_agents(s, i) || is_agents(s, j))
-				saved -= 1;
+			/* Best where one nearly decides the other: a content more is a
+			 * step more to run. */
+			saved -= 2 * log2(both / (alone[i] > alone[j] ? alone[i] : alone[j]));
 			if (is_agents(s, i) && is_agents(s, j))
-				saved -= 4;
+				saved -= 100;
 			if (saved > best) {
 				best = saved;
 				*first = i;
@@ -233,54 +289,76 @@ static int fill_merged(struct search *s, struct change *c, const struct componen
 
 /* --- repacking --------------------------------------------------------------------- */
 
+static void put_range(struct search *s, void *full, uint64_t from, uint64_t to)
+{
+	word plain = ~((word)1 << FLAG_BIT);
+
+	for (uint64_t at = from; at < to; at++) {
+		if (at + AHEAD < to)
+			store_prefetch(&s->store, history_get(&s->history, at + AHEAD) & plain);
+		if (store_put(&s->store, history_get(&s->history, at) & plain) == STORE_FULL)
+			__atomic_store_n((int *)full, 1, __ATOMIC_RELAXED);
+	}
+}
+
 static int rebuild_store(struct search *s)
 {
 	const struct component *last = &s->component[s->components - 1];
 	unsigned total = last->shift + last->width;
-	unsigned high = total > LOW_BITS ? total - LOW_BITS : 0;
-	unsigned bits = s->store.bits > high ? s->store.bits : high;
+	unsigned high = total > LOW_BITS ? total - LOW_BITS : 0, upper = 0, bits = s->store.bits;
+	int full;
+
+	if (high > bits) {
+		upper = high - bits;
+		high = bits;
+	}
 
 	store_close(&s->store);
-	for (;; bits++) {
-		uint64_t at;
-
+	do {
+		full = 0;
 		if (s->most_memory && store_bytes(bits) > s->most_memory)
 			return -1;
-		if (store_open(&s->store, bits, high))
+		if (store_open(&s->store, bits++, high, upper))
 			return -1;
-		for (at = 0; at < s->history.count; at++) {
-			word state = history_get(&s->history, at) & ~((word)1 << FLAG_BIT);
-
-			if (store_put(&s->store, state) == STORE_FULL)
-				break;
-		}
-		if (at == s->history.count)
-			return 0;
-		store_close(&s->store);
-	}
+		in_parallel(s, put_range, &full, s->history.count);
+		if (full)
+			store_close(&s->store);
+	} while (full);
+	return 0;
 }
 
 /* Give every component its field: just what its contents need between two
  * merges, what was asked for in the end, with some to spare where there is room. */
 static int lay_out(struct search *s, int final)
 {
-	unsigned total = 0, width[MOST_COMPONENTS], shift = 0, spare = LOW_BITS + s->store.bits;
+	unsigned total = 0, width[MOST_COMPONENTS], shift = 0, spare;
+
+	/* As many as slots of one part have room for, or of two where it takes two. */
+	spare = LOW_BITS + s->store.bits;
 
 	for (unsigned i = 0; i < s->components; i++) {
 		width[i] = final ? needed(&s->component[i]) : bits_for(s->component[i].count);
 		total += width[i];
 	}
-	for (int again = final; again && total < spare;) {
-		again = 0;
-		for (unsigned i = 0; i < s->components && total < spare; i++) {
-			unsigned bits = needed(&s->component[i]);
+	if (total > spare)
+		spare = room(s);
+	/* Most of it where a field is nearly full. */
+	while (final && total < spare) {
+		unsigned fullest = s->components;
+		double most = 0.25;
 
-			if (bits && width[i] < bits + 2) {
-				width[i]++;
-				total++;
-				again = 1;
+		for (unsigned i = 0; i < s->components; i++) {
+			double full = s->component[i].count / (double)((uint64_t)1 << width[i]);
+
+			if (s->component[i].count > 1 && full >= most) {
+				most = full;
+				fullest = i;
 			}
 		}
+		if (fullest == s->components)
+			break;
+		width[fullest]++;
+		total++;
 	}
 	for (unsigned i = 0; i < s->components; i++) {
 		struct component *c = &s->component[i];
@@ -335,7 +413,7 @@ static int merge(struct search *s, struct change *c, struct component *one, stru
 	merged = &s->component[c->merged];
 	memset(merged, 0, sizeof(*merged));
 	merged->cells = cells;
-	if (memo_open(&c->pairs) || all_words(s, c, collect_pair))
+	if (memo_open(&c->pairs) || collect_pairs(s, c))
 		return -1;
 	cells = (unsigned)merged->count;
 	if (component_open(merged, one->cells + two->cells, bits_for(cells)))
@@ -371,7 +449,11 @@ static int repack_once(struct search *s, int merges, unsigned first, unsigned se
 	c->second = second;
 	if (merges && merge(s, c, &one, &two))
 		goto out;
-	if (lay_out(s, !merges) || all_words(s, c, change_word))
+	if (lay_out(s, !merges))
+		goto out;
+	plan_moves(s, c);
+	in_parallel(s, change_range, c, s->history.count);
+	if (other_words(s, c, change_word) || (!merges && steps_move(s, moved_word, c)))
 		goto out;
 	if (merges) {
 		component_close(&one);
@@ -386,36 +468,57 @@ out:
 
 int repack(struct search *s)
 {
+	int merging = 0;
+
 	for (;;) {
 		unsigned total = 0, first, second;
 
 		for (unsigned i = 0; i < s->components; i++)
 			total += needed(&s->component[i]);
-		if (total <= room(s))
+		if (total + (merging ? SPARE : 0) <= room(s))
 			break;
-		if (choose_pair(s, &first, &second) || repack_once(s, 1, first, second))
+		merging = 1;
+		if (choose_pair(s, &first, &second))
+			return -1;
+		if (repack_once(s, 1, first, second))
 			return -1;
 	}
-	if (repack_once(s, 0, 0, 0) || rebuild_store(s))
+	/* Merged fields are too different from those before. */
+	if (merging && steps_forget(s))
 		return -1;
-	return steps_forget(s);
+	return repack_once(s, 0, 0, 0) || rebuild_store(s) ? -1 : 0;
+}
+
+struct move {
+	struct store larger;
+	int full;
+};
+
+static void move_range(struct search *s, void *move, uint64_t from, uint64_t to)
+{
+	struct move *m = move;
+
+	if (store_move(&s->store, &m->larger, from, to))
+		__atomic_store_n(&m->full, 1, __ATOMIC_RELAXED);
 }
 
 int make_room(struct search *s)
 {
-	struct store larger;
+	struct move move;
 	unsigned bits = s->store.bits + 1;
 
 	for (;; bits++) {
+		move.full = 0;
 		if (s->most_memory && memory_used(s) + store_bytes(bits) > s->most_memory)
 			return -1;
-		if (store_open(&larger, bits, s->store.high))
+		if (store_open(&move.larger, bits, s->store.high, s->store.upper))
 			return -1;
-		if (store_move(&s->store, &larger, 0, (uint64_t)1 << s->store.bits) == 0)
+		in_parallel(s, move_range, &move, (uint64_t)1 << s->store.bits);
+		if (!move.full)
 			break;
-		store_close(&larger);
+		store_close(&move.larger);
 	}
 	store_close(&s->store);
-	s->store = larger;
+	s->store = move.larger;
 	return 0;
 }

@@ -50,6 +50,7 @@ static int thread_open(struct search *s, struct thread *t)
 	t->base = calloc(s->cells, sizeof(uint64_t));
 	t->row = calloc(s->cells, sizeof(uint64_t));
 	t->labels = calloc(words, sizeof(uint64_t));
+	t->machine.read = calloc(s->cells / 64 + 1, sizeof(uint64_t));
 	t->machine.labels = calloc(words, sizeof(uint64_t));
 	t->machine.s = calloc(s->cells, sizeof(uint64_t));
 	t->machine.component_of = s->component_of;
@@ -59,7 +60,7 @@ static int thread_open(struct search *s, struct thread *t)
 	t->out = calloc(OUT, sizeof(*t->out));
 	t->found_room = 64;
 	t->found = calloc(t->found_room, sizeof(*t->found));
-	return t->base && t->row && t->labels && t->machine.labels && t->machine.s && t->batch &&
+	return t->base && t->row && t->labels && t->machine.labels && t->machine.read && t->machine.s && t->batch &&
 	    t->out && t->found ? 0 : -1;
 }
 
@@ -98,7 +99,7 @@ static int drain(struct thread *t)
 		if (how == STORED_BEFORE)
 			continue;
 		t->out[t->out_count++] = narrow(state);
-		if (judge(t, state, t->batch[i].from ^ state, s->level + 1)) {
+		if (t->batch[i].concerns && judge(t, state, t->batch[i].concerns, s->level + 1)) {
 			i++;
 			status = -1;
 			break;
@@ -130,8 +131,10 @@ static int emit(struct thread *t, word state)
 		t->batch_room = room;
 	}
 	for (unsigned i = 0; i < t->found_count; i++) {
-		t->batch[t->batch_count++] = (struct pending){state, t->found[i]};
-		store_prefetch(&s->store, t->found[i]);
+		word to = successor(state, t->found[i]);
+
+		t->batch[t->batch_count++] = (struct pending){to, concerns_of(s, t->found[i])};
+		store_prefetch(&s->store, to);
 	}
 	return 0;
 }
@@ -168,7 +171,7 @@ static void watch(struct thread *t)
 {
 	struct search *s = t->search;
 	uint64_t states = __atomic_load_n(&s->states, __ATOMIC_RELAXED);
-	uint64_t slots = (uint64_t)SLOTS << s->store.bits;
+	uint64_t slots = store_slots(&s->store);
 
 	if (states > slots / 100 * LOAD_PERCENT)
 		request(s, MAKE_ROOM);
@@ -252,6 +255,49 @@ static void run_threads(struct search *s)
 	}
 }
 
+struct share {
+	struct search *search;
+	void (*work)(struct search *s, void *what, uint64_t from, uint64_t to);
+	void *what;
+	uint64_t from, to;
+	pthread_t id;
+	int started;
+};
+
+static void *do_share(void *argument)
+{
+	struct share *share = argument;
+
+	share->work(share->search, share->what, share->from, share->to);
+	return NULL;
+}
+
+void in_parallel(struct search *s,
+    void (*work)(struct search *s, void *what, uint64_t from, uint64_t to), void *what,
+    uint64_t count)
+{
+	unsigned threads = count > ALONE ? s->threads : 1;
+	struct share *share = calloc(threads, sizeof(*share));
+
+	if (share == NULL) {
+		work(s, what, 0, count);
+		return;
+	}
+	for (unsigned i = threads; i-- > 0;) {
+		share[i] = (struct share){s, work, what, count * i / threads,
+		    count * (i + 1) / threads, 0, 0};
+		share[i].started = i > 0 &&
+		    pthread_create(&share[i].id, NULL, do_share, &share[i]) == 0;
+		if (!share[i].started)
+			do_share(&share[i]);
+	}
+	for (unsigned i = 1; i < threads; i++) {
+		if (share[i].started)
+			pthread_join(share[i].id, NULL);
+	}
+	free(share);
+}
+
 static int batches_left(const struct search *s)
 {
 	for (unsigned i = 0; i < s->threads; i++) {
@@ -268,14 +314,12 @@ static int run_level(struct search *s, uint64_t from, uint64_t to)
 	s->end = to;
 	for (;;) {
 		int pause;
-		double began;
 
 		s->pause = RUN;
 		run_threads(s);
 		if (s->cursor > s->end)
 			s->cursor = s->end;
 		pause = s->pause;
-		began = now();
 		if (pause == STOP)
 			return -1;
 		if (pause == REPACK) {
@@ -284,14 +328,16 @@ static int run_level(struct search *s, uint64_t from, uint64_t to)
 				return -1;
 			}
 			s->repacks++;
-			s->repack_seconds += now() - began;
+		}
+		if (pause == FORGET && steps_renew(s)) {
+			stop(s, STOPPED_MEMORY);
+			return -1;
 		}
 		if (pause == MAKE_ROOM) {
 			if (make_room(s)) {
 				stop(s, STOPPED_MEMORY);
 				return -1;
 			}
-			s->grow_seconds += now() - began;
 		}
 		if (s->cursor >= s->end && !s->again_count && !batches_left(s))
 			return 0;
@@ -317,7 +363,7 @@ int search_open(struct search *s)
 		if (thread_open(s, &s->thread[i]))
 			return -1;
 	}
-	if (history_open(&s->history) || store_open(&s->store, FIRST_STORE_BITS, 0))
+	if (history_open(&s->history) || store_open(&s->store, FIRST_STORE_BITS, 0, 0))
 		return -1;
 	return steps_open(s);
 }
@@ -334,7 +380,7 @@ static int begin(struct search *s)
 		stop(s, STOPPED_MEMORY);
 		return -1;
 	}
-	return judge(t, state, EVERYTHING, 0);
+	return judge(t, state, ~(uint64_t)0, 0);
 }
 
 void search_run(struct search *s)

@@ -19,29 +19,31 @@
 #include "store.h"
 
 enum {
-	STATE_BITS = 95,	/* of a word that are a state's */
-	FLAG_BIT = 95,		/* of a word in the history: somebody waits */
-	MASK_SHIFT = 104,	/* the number of a mask, in a key of a memo */
+	STATE_BITS = 111,	/* of a word that are a state's */
+	FLAG_BIT = 111,		/* of a word in the history: somebody waits */
+	MASK_SHIFT = 111,	/* the number of a mask, in a key of a memo */
 	MOST_MASKS = 1 << 16,
 	MOST_AGENTS = 60,
+	MOST_UNITS = 64,
+	MOST_CONCERNS = 1 << 13,
 	FIRST_STORE_BITS = 12,
 	CHUNK = 1 << 18		/* states in a chunk of the history */
 };
 
-/* For a state that differs from no other one. */
-#define EVERYTHING	(~(word)0)
 #define KEY_BIT		((word)1 << 127)
 
 /* What comes out of a step, in the top bits of a value of a memo. */
 enum { OUT_ONE, OUT_NONE, OUT_DONE, OUT_MANY };
 #define OUT_SHIFT	124
+/* Below that, the number of the set of invariants that may say something else. */
+#define CONCERNS_SHIFT	111
 
 /* Several successors, or a failure. */
 struct outcomes {
 	struct outcomes *next;
 	uint32_t count, transitions;
 	int failed;
-	word difference[];
+	word value[];		/* each as if it were the only one */
 };
 
 struct mask {
@@ -58,7 +60,8 @@ struct agent {
 	unsigned mask_bits;
 };
 
-/* An invariant, asked for one CPU. */
+/* An invariant, asked for one CPU.  In a set, those beyond MOST_UNITS share the
+ * last bit. */
 struct unit {
 	unsigned invariant;
 	uint64_t cpu;
@@ -76,12 +79,12 @@ struct target {
 	unsigned agent;		/* which fails, or never moves again */
 };
 
-struct state96 {
-	uint32_t part[3];
+struct kept {
+	uint16_t part[7];
 };
 
 struct history {
-	struct state96 **chunk;
+	struct kept **chunk;
 	uint64_t chunks, count;
 	uint64_t *level;	/* where each level begins */
 	uint64_t levels;
@@ -92,7 +95,7 @@ struct range {
 	uint64_t from, to;
 };
 
-enum pause { RUN, MAKE_ROOM, REPACK, STOP };
+enum pause { RUN, MAKE_ROOM, FORGET, REPACK, STOP };
 
 enum stop {
 	NOT_STOPPED, STOPPED_STATES, STOPPED_TIME, STOPPED_MEMORY, STOPPED_FIRST, STOPPED_ERROR,
@@ -100,7 +103,8 @@ enum stop {
 };
 
 struct pending {
-	word from, to;
+	word to;
+	uint64_t concerns;	/* units, one bit each */
 };
 
 struct thread {
@@ -111,9 +115,9 @@ struct thread {
 	int is_unpacked;
 	struct pending *batch;
 	unsigned batch_count, batch_room;
-	struct state96 *out;
+	struct kept *out;
 	unsigned out_count;
-	word *found;		/* of one expansion */
+	word *found;		/* of one expansion: differences, and more, as above */
 	unsigned found_count, found_room;
 	unsigned failures;	/* transitions of one expansion that fail */
 	uint64_t transitions, added;
@@ -147,6 +151,9 @@ struct search {
 	enum stop stopped;
 
 	/* the search */
+	uint64_t *watchers;		/* by cell: the units that ever read it */
+	uint64_t *concerns;		/* sets of units that differ */
+	unsigned concerns_count;
 	struct mask *mask;
 	unsigned masks;
 	struct outcomes *many;
@@ -158,7 +165,6 @@ struct search {
 	unsigned again_count;
 	int pause;			/* an enum pause */
 	uint64_t repacks;
-	double repack_seconds, grow_seconds;
 
 	/* limits; 0 stands for none */
 	uint64_t most_states, most_memory;
@@ -174,6 +180,11 @@ void search_run(struct search *s);
 void request(struct search *s, enum pause what);
 void stop(struct search *s, enum stop why);
 
+/* Let all threads do `work` on parts of 0 .. count. */
+void in_parallel(struct search *s,
+    void (*work)(struct search *s, void *what, uint64_t from, uint64_t to), void *what,
+    uint64_t count);
+
 /* --- steps.c ---------------------------------------------------------------- */
 
 enum expanded { EXPANDED, WAITING, NO_ROOM, BROKEN };
@@ -183,27 +194,39 @@ enum expanded { EXPANDED, WAITING, NO_ROOM, BROKEN };
  * cannot move, NO_ROOM if a field must grow first, BROKEN when there was an
  * error.  `moved` receives who can move, and `failed` the first who fails.
  */
+static inline uint64_t concerns_of(const struct search *s, word value)
+{
+	return s->concerns[(uint32_t)(value >> CONCERNS_SHIFT) & (MOST_CONCERNS - 1)];
+}
+
 enum expanded expand(struct thread *t, word state, uint64_t *moved, int *failed);
-/* The successors of one agent's step, as above; `failed` is set if it can. */
-enum expanded expand_agent(struct thread *t, word state, unsigned agent, int *moved, int *failed);
-/* Judge the invariants of a state that differs in `difference` from one that
- * was judged; at the given level.  0, or -1 when there was an error. */
-int judge(struct thread *t, word state, word difference, uint64_t level);
+/* The state that `value`, one of thread->found, makes of a state. */
+static inline word successor(word state, word value)
+{
+	return state ^ (value & (((word)1 << STATE_BITS) - 1));
+}
+
+/* Ask the units in a set about a state at a level; 0, or -1 for an error. */
+int judge(struct thread *t, word state, uint64_t units, uint64_t level);
 uint64_t state_hash(const struct search *s, word state);
 void unpack(const struct search *s, word state, uint64_t *cells);
 int is_done(struct search *s, word state, unsigned agent);
 void note(struct search *s, struct target *target, word state, uint64_t level, unsigned agent);
 int steps_open(struct search *s);
-/* Forget what is kept by fields that have changed. */
+/* Forget what is kept of steps: they must be seen again by what they concern. */
+int steps_renew(struct search *s);
+/* Forget what is kept of steps and invariants. */
 int steps_forget(struct search *s);
+/* Keep it, with every word moved to where the fields are now. */
+int steps_move(struct search *s, word (*moved)(const void *how, word state), const void *how);
 
 /* --- history.c ---------------------------------------------------------------- */
 
 int history_open(struct history *h);
-int history_append(struct history *h, const struct state96 *states, unsigned count);
+int history_append(struct history *h, const struct kept *states, unsigned count);
 word history_get(const struct history *h, uint64_t at);
 void history_set(struct history *h, uint64_t at, word state);
-struct state96 narrow(word state);
+struct kept narrow(word state);
 int history_level(struct history *h, uint64_t from);
 uint64_t history_level_of(const struct history *h, uint64_t at);
 

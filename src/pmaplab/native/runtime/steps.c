@@ -147,11 +147,42 @@ static int keep(struct search *s, struct memo *memo, uint16_t *mask, word state,
 
 /* --- steps -------------------------------------------------------------------- */
 
-/* The successor that the machine's cells are, as a difference. */
+/* Under the lock: the number of a set of units; 0 is that of all of them. */
+static unsigned concerns_number(struct search *s, uint64_t units)
+{
+	unsigned number;
+
+	for (number = s->concerns_count; number-- > 0;) {
+		if (s->concerns[number] == units)
+			return number;
+	}
+	if (s->concerns_count == MOST_CONCERNS)
+		return 0;
+	s->concerns[s->concerns_count] = units;
+	return s->concerns_count++;
+}
+
+/* The units that read a cell which the machine has changed. */
+static uint64_t concerned(const struct thread *t, const struct component *c)
+{
+	uint64_t units = 0;
+
+	for (unsigned i = 0; i < c->cells; i++) {
+		uint32_t cell = c->cell[i];
+
+		if (t->machine.s[cell] != t->base[cell])
+			units |= t->search->watchers[cell];
+	}
+	return units;
+}
+
+/* The successor that the machine's cells are: what differs, and whom it concerns. */
 static int difference_of(struct thread *t, const struct agent *a, word state, word *difference)
 {
 	struct search *s = t->search;
 	uint64_t changed = t->machine.written | (uint64_t)1 << a->component;
+
+	uint64_t units = 0;
 
 	*difference = 0;
 	for (unsigned i = 0; i < s->components; i++) {
@@ -166,7 +197,11 @@ static int difference_of(struct thread *t, const struct agent *a, word state, wo
 			return -1;
 		}
 		*difference |= (word)(number ^ field_of(c, state)) << c->shift;
+		units |= concerned(t, c);
 	}
+	pthread_mutex_lock(&s->lock);
+	*difference |= (word)concerns_number(s, units) << CONCERNS_SHIFT;
+	pthread_mutex_unlock(&s->lock);
 	return 0;
 }
 
@@ -291,7 +326,7 @@ static enum expanded run_step(struct thread *t, word state, unsigned agent, word
 		many->count = count;
 		many->transitions = *transitions;
 		many->failed = *failed;
-		memcpy(many->difference, &t->found[first], count * sizeof(word));
+		memcpy(many->value, &t->found[first], count * sizeof(word));
 		*value = (word)OUT_MANY << OUT_SHIFT | (uintptr_t)many;
 	}
 	if (keep(s, &a->memo, &a->mask[field_of(&s->component[a->component], state)], state,
@@ -348,10 +383,10 @@ enum expanded expand(struct thread *t, word state, uint64_t *moved, int *failed)
 		switch ((unsigned)(value >> OUT_SHIFT)) {
 		case OUT_ONE:
 			if (t->found_count == t->found_room || t->found == NULL) {
-				if (push_found(t, state ^ value))
+				if (push_found(t, value))
 					return BROKEN;
 			} else {
-				t->found[t->found_count++] = state ^ value;
+				t->found[t->found_count++] = value;
 			}
 			*moved |= (uint64_t)1 << agent;
 			break;
@@ -363,7 +398,7 @@ enum expanded expand(struct thread *t, word state, uint64_t *moved, int *failed)
 		default:
 			many = (const struct outcomes *)(uintptr_t)(uint64_t)value;
 			for (unsigned i = 0; i < many->count; i++) {
-				if (push_found(t, state ^ many->difference[i]))
+				if (push_found(t, many->value[i]))
 					return BROKEN;
 			}
 			*moved |= (uint64_t)1 << agent;
@@ -374,34 +409,6 @@ enum expanded expand(struct thread *t, word state, uint64_t *moved, int *failed)
 	}
 	/* A panic is nobody's lack of progress. */
 	return waits && *failed < 0 ? WAITING : EXPANDED;
-}
-
-enum expanded expand_agent(struct thread *t, word state, unsigned agent, int *moved, int *failed)
-{
-	enum expanded how;
-	word value;
-
-	t->found_count = 0;
-	*moved = *failed = 0;
-	how = agent_value(t, state, agent, &value);
-	if (how != EXPANDED)
-		return how;
-	switch ((unsigned)(value >> OUT_SHIFT)) {
-	case OUT_ONE:
-		*moved = 1;
-		return push_found(t, state ^ value) ? BROKEN : EXPANDED;
-	case OUT_MANY: {
-		const struct outcomes *many = (const struct outcomes *)(uintptr_t)(uint64_t)value;
-
-		*moved = 1;
-		*failed = many->failed;
-		for (unsigned i = 0; i < many->count; i++) {
-			if (push_found(t, state ^ many->difference[i]))
-				return BROKEN;
-		}
-	}
-	}
-	return EXPANDED;
 }
 
 /* --- invariants ------------------------------------------------------------------ */
@@ -419,6 +426,7 @@ static int ask(struct thread *t, struct unit *u, word state, uint64_t level)
 	m->touched = m->written = 0;
 	m->taken_count = m->given_count = 0;
 	memset(m->labels, 0, words * sizeof(uint64_t));
+	memset(m->read, 0, (s->memory / 64 + 1) * sizeof(uint64_t));
 	how = try_check(m, u);
 	merge_labels(s, m->labels);
 	if (how == TAKEN)
@@ -440,7 +448,30 @@ static int ask(struct thread *t, struct unit *u, word state, uint64_t level)
 	return inside == 0;
 }
 
-int judge(struct thread *t, word state, word difference, uint64_t level)
+/* What a unit has read is watched from now on.  What is kept of steps does not
+ * know it, and is forgotten before the next level begins. */
+static void watch_cells(struct thread *t, uint64_t unit_bit)
+{
+	struct search *s = t->search;
+
+	for (uint64_t at = 0; at <= s->memory / 64; at++) {
+		for (uint64_t left = t->machine.read[at]; left; left &= left - 1) {
+			uint64_t cell = 64 * at + (uint64_t)__builtin_ctzll(left);
+
+			if (!(s->watchers[cell] & unit_bit)) {
+				s->watchers[cell] |= unit_bit;
+				request(s, FORGET);
+			}
+		}
+	}
+}
+
+static uint64_t bit_of(unsigned unit)
+{
+	return (uint64_t)1 << (unit < MOST_UNITS ? unit : MOST_UNITS - 1);
+}
+
+int judge(struct thread *t, word state, uint64_t units, uint64_t level)
 {
 	struct search *s = t->search;
 
@@ -449,7 +480,7 @@ int judge(struct thread *t, word state, word difference, uint64_t level)
 		unsigned mask = __atomic_load_n(&u->mask, __ATOMIC_ACQUIRE);
 		word value;
 
-		if (difference != EVERYTHING && !(s->mask[mask].bits & difference))
+		if (!(units & bit_of(i)))
 			continue;
 		if (!memo_get(&u->memo, key_of(s, state, mask), &value)) {
 			int answer = ask(t, u, state, level);
@@ -458,6 +489,7 @@ int judge(struct thread *t, word state, word difference, uint64_t level)
 				return -1;
 			value = (word)answer;
 			pthread_mutex_lock(&s->lock);
+			watch_cells(t, bit_of(i));
 			/* Without room for its mask it is asked again. */
 			(void)keep(s, &u->memo, &u->mask, state, t->machine.touched, value);
 			u->components |= s->mask[u->mask].components;
@@ -489,7 +521,6 @@ static int fresh_masks(struct search *s)
 		for (uint64_t number = 0; number < count; number++)
 			a->mask[number] = (uint16_t)first;
 	}
-	/* A state is judged where it differs in what was ever asked for. */
 	for (unsigned i = 0; i < s->units; i++)
 		s->unit[i].mask = (uint16_t)mask_of(s, s->unit[i].components);
 	return 0;
@@ -498,8 +529,12 @@ static int fresh_masks(struct search *s)
 int steps_open(struct search *s)
 {
 	s->mask = calloc(MOST_MASKS, sizeof(*s->mask));
-	if (s->mask == NULL)
+	s->watchers = calloc(s->cells, sizeof(*s->watchers));
+	s->concerns = pages_map(MOST_CONCERNS * sizeof(*s->concerns), 0);
+	if (s->mask == NULL || s->watchers == NULL || s->concerns == NULL)
 		return -1;
+	/* For what nothing more is known of. */
+	s->concerns[s->concerns_count++] = ~(uint64_t)0;
 	for (unsigned i = 0; i < s->agents; i++) {
 		if (memo_open(&s->agent[i].memo))
 			return -1;
@@ -511,7 +546,7 @@ int steps_open(struct search *s)
 	return fresh_masks(s);
 }
 
-int steps_forget(struct search *s)
+int steps_renew(struct search *s)
 {
 	while (s->many != NULL) {
 		struct outcomes *next = s->many->next;
@@ -523,6 +558,15 @@ int steps_forget(struct search *s)
 		if (memo_clear(&s->agent[i].memo))
 			return -1;
 	}
+	/* No set of units counts any more: the cells of steps are watched by others. */
+	s->concerns_count = 1;
+	return 0;
+}
+
+int steps_forget(struct search *s)
+{
+	if (steps_renew(s))
+		return -1;
 	for (unsigned i = 0; i < s->units; i++) {
 		if (memo_clear(&s->unit[i].memo))
 			return -1;
@@ -530,4 +574,75 @@ int steps_forget(struct search *s)
 	for (unsigned i = 0; i < s->threads; i++)
 		s->thread[i].is_unpacked = 0;
 	return fresh_masks(s);
+}
+
+static void set_mask_bits(struct search *s)
+{
+	for (unsigned number = 0; number < s->masks; number++) {
+		s->mask[number].bits = 0;
+		for (unsigned i = 0; i < s->components; i++) {
+			if (s->mask[number].components >> i & 1)
+				s->mask[number].bits |= field_mask(&s->component[i]);
+		}
+	}
+}
+
+static int move_memo(struct memo *memo, word (*moved)(const void *how, word state),
+    const void *how, int values)
+{
+	struct entries *all = memo->entries;
+
+	memo->entries = NULL;
+	if (memo_open(memo))
+		return -1;
+	for (uint64_t at = 0; at <= all->last; at++) {
+		word key = all->entry[at].key, value = all->entry[at].value;
+
+		if (!(key >> 64))
+			continue;
+		if (values && (unsigned)(value >> OUT_SHIFT) == OUT_ONE)
+			value = moved(how, value);
+		if (memo_put(memo, moved(how, key), value))
+			return -1;
+	}
+	entries_free(all);
+	return 0;
+}
+
+/* Room for the masks of as many contents as there can be now. */
+static int widen_masks(struct search *s, struct agent *a)
+{
+	unsigned bits = s->component[a->component].width;
+	uint64_t before = (uint64_t)1 << a->mask_bits, after = (uint64_t)1 << bits;
+	uint16_t *mask = pages_map(after * sizeof(*mask), 0);
+	unsigned first = mask_of(s, (uint64_t)1 << a->component);
+
+	if (mask == NULL || first == MOST_MASKS)
+		return -1;
+	for (uint64_t number = 0; number < after; number++)
+		mask[number] = number < before ? a->mask[number] : (uint16_t)first;
+	pages_unmap(a->mask, sizeof(*a->mask) << a->mask_bits);
+	a->mask = mask;
+	a->mask_bits = bits;
+	return 0;
+}
+
+int steps_move(struct search *s, word (*moved)(const void *how, word state), const void *how)
+{
+	set_mask_bits(s);
+	for (struct outcomes *many = s->many; many != NULL; many = many->next) {
+		for (uint32_t i = 0; i < many->count; i++)
+			many->value[i] = moved(how, many->value[i]);
+	}
+	for (unsigned i = 0; i < s->agents; i++) {
+		if (move_memo(&s->agent[i].memo, moved, how, 1) || widen_masks(s, &s->agent[i]))
+			return -1;
+	}
+	for (unsigned i = 0; i < s->units; i++) {
+		if (move_memo(&s->unit[i].memo, moved, how, 0))
+			return -1;
+	}
+	for (unsigned i = 0; i < s->threads; i++)
+		s->thread[i].is_unpacked = 0;
+	return 0;
 }

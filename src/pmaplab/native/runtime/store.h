@@ -1,12 +1,13 @@
 /*
- * The set of states visited: exact, eight bytes a slot.
+ * The set of states visited: exact, eight or twelve bytes a slot.
  *
  * A state is a word of up to 59 + B bits, where the set has 2^B buckets.  Its
  * low 59 bits are in the slot; the others, at most B, are told by the bucket
  * where the search for it begins (a quotient, as in Cleary's tables): they are
  * exclusive-ored onto the top of a hash of the low bits.  A slot also holds how
  * far from that bucket it is, so that the whole word can be had back, and one
- * mark.  A bucket is one line of the cache.
+ * mark.  Wider words have up to 31 more bits in a second part of four bytes.  A
+ * bucket is one line of the cache: eight slots, or five with their second parts.
  */
 #ifndef PMAPLAB_STORE_H
 #define PMAPLAB_STORE_H
@@ -17,22 +18,27 @@ typedef unsigned __int128 word;
 
 enum {
 	LOW_BITS = 59,		/* of a word, in its slot */
+	UPPER_BITS = 31,	/* of a word, in its second part */
 	SLOTS = 8,		/* of a bucket */
+	WIDE_SLOTS = 5,		/* of a bucket, where words have second parts */
+	LINE = 8,		/* 64-bit words of a bucket */
 	FARTHEST = 15		/* buckets looked at */
 };
 
 struct store {
 	uint64_t *slots;
 	unsigned bits;		/* 2^bits buckets */
-	unsigned high;		/* bits of a word above the low ones */
+	unsigned high;		/* bits of a word above the low ones, told by buckets */
+	unsigned upper;		/* and above these, in second parts */
 };
 
 enum stored { STORED_NEW, STORED_BEFORE, STORE_FULL };
 
 /* 0, or -1 when there is no memory. */
-int store_open(struct store *store, unsigned bits, unsigned high);
+int store_open(struct store *store, unsigned bits, unsigned high, unsigned upper);
 void store_close(struct store *store);
 uint64_t store_bytes(unsigned bits);
+uint64_t store_slots(const struct store *store);
 
 void store_prefetch(const struct store *store, word state);
 /* Any number of threads may put at once. */

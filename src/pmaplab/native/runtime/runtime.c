@@ -1,0 +1,12 @@
+/* The runtime as one unit, so that the compiler sees through all of it. */
+#include "memory.c"
+#include "store.c"
+#include "components.c"
+#include "memo.c"
+#include "history.c"
+#include "steps.c"
+#include "repack.c"
+#include "paths.c"
+#include "progress.c"
+#include "search.c"
+#include "main.c"

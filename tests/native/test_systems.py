@@ -1,0 +1,90 @@
+"""The native engine on whole systems: the numbers that are pinned for the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import test_broken_kernels as broken
+from golden import Golden
+from native.compare import summary
+from pmaplab.machine.modes import MODES, find_mode
+from pmaplab.native.engine import search_natively
+from pmaplab.search.bfs import Limits, search
+from pmaplab.system import Bounds, build_system
+
+EXPECTED = Path(__file__).parents[1]
+
+
+def numbers(scenario: str) -> str:
+    """As test_system has them."""
+    lines = []
+    for mode in MODES:
+        result = search_natively(build_system(scenario, (), mode, Bounds(operations=1)))
+        found = ", ".join(f"{name} in {v.steps}" for name, v in sorted(result.violations.items()))
+        lines.append(
+            f"{mode.name}: {result.states} states, {result.transitions} transitions, "
+            f"depth {result.depth} behind {len(result.bring_up)}; {found or 'holds'}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("scenario", ["boot", "switch"])
+def test_the_numbers_of_the_reference_kernel(scenario: str, golden: Golden) -> None:
+    golden.check(numbers(scenario), EXPECTED / f"test_system_{scenario}.expected")
+
+
+# One mode of each, and most of them at leisure: the interpreter's tests have all.
+TWINS = [
+    pytest.param(path, mode, marks=[] if number % 5 == 0 else pytest.mark.slow)
+    for number, (path, mode) in enumerate(dict(broken.VIOLATED).items())
+]
+
+
+@pytest.mark.parametrize(("path", "mode"), TWINS, ids=broken.name)
+def test_a_broken_kernel(path: Path, mode: str) -> None:
+    system = broken.built(path, find_mode(mode))
+    result = search_natively(system)
+    assert sorted(result.violations) == sorted(broken.split(broken.header(path)["properties"]))
+    assert summary(result) == summary(search(system))
+
+
+def test_many_threads_count_the_same() -> None:
+    """A state stored twice, or lost, would show."""
+    system = build_system("switch", (), MODES[4], Bounds(operations=2))
+    for threads in (1, 2, 2, 2, 3):
+        result = search_natively(system, threads=threads)
+        assert (result.states, result.transitions, result.depth) == (201307, 399688, 140)
+        assert result.complete
+
+
+def test_the_same_counterexample_every_time() -> None:
+    system = build_system("switch", (), MODES[0], Bounds(operations=1))
+    found = [search_natively(system, threads=2).violations for _ in range(3)]
+    assert found[0] == found[1] == found[2]
+
+
+def test_store_buffers() -> None:
+    system = build_system("switch", (), MODES[0], Bounds(operations=1, store_buffer=1))
+    assert summary(search_natively(system)) == summary(search(system))
+
+
+def test_limits() -> None:
+    system = build_system("switch", (), MODES[4], Bounds(operations=2))
+    some = search_natively(system, limits=Limits(states=20_000))
+    assert some.verdict("curpmap") == "incomplete"
+    assert some.stopped == "the limit of 20000 states is reached"
+    assert 20_000 < some.states < 60_000 and some.depth > 10
+    little = search_natively(system, limits=Limits(memory=1 << 20))
+    assert little.stopped == "the limit of 1048576 bytes of memory is reached"
+    assert not little.complete
+    short = search_natively(system, limits=Limits(seconds=0.001))
+    assert short.stopped == "the limit of 0.001 seconds is reached"
+
+
+def test_the_level_of_the_first_counterexample_ends_it() -> None:
+    system = build_system("switch", (), MODES[0], Bounds(operations=1))
+    result = search_natively(system, stop_at_first=True)
+    assert result.stopped == "the first counterexample ends the search"
+    assert not result.complete and result.violations
