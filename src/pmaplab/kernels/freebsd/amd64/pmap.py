@@ -244,6 +244,14 @@ def pmap_activate_sw_nopcid(pm: pmap, cr3: u64) -> None:
         sometimes("an AP switches to a root that is loaded already")
 
 
+def pmap_activate_sw_root(pm: pmap, cpuid: u32) -> None:
+    cr3 = rcr3()
+    if pmap_pcid_enabled:
+        pmap_activate_sw_pcid(pm, cpuid, cr3)
+    else:
+        pmap_activate_sw_nopcid(pm, cr3)
+
+
 def pmap_activate_sw(td: thread) -> None:
     oldpmap = PCPU.curpmap
     pm = vmspace_pmap(td.td_proc.p_vmspace)
@@ -251,11 +259,7 @@ def pmap_activate_sw(td: thread) -> None:
         return
     cpuid = PCPU.cpuid
     CPU_SET_ATOMIC(cpuid, pm.pm_active)
-    cr3 = rcr3()
-    if pmap_pcid_enabled:
-        pmap_activate_sw_pcid(pm, cpuid, cr3)
-    else:
-        pmap_activate_sw_nopcid(pm, cr3)
+    pmap_activate_sw_root(pm, cpuid)
     if pm.pm_ucr3 != PMAP_NO_CR3:
         TSS.tss_rsp0 = PCPU.pti_stack
     CPU_CLR_ATOMIC(cpuid, oldpmap.pm_active)
