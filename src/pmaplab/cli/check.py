@@ -13,14 +13,14 @@ from pmaplab.cli.options import (
     SUMMARY_OF_STATUS,
     add_engine,
     add_format,
+    add_limits,
     add_memory,
     add_mode,
     add_proposal,
     add_sizes,
     engine,
+    limits,
     modes,
-    seconds,
-    size,
     store_buffer,
     whole,
 )
@@ -96,18 +96,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--exemptions", metavar="FILE.toml", help="further places where properties do not count"
     )
-    parser.add_argument(
-        "--max-states", type=whole(1), metavar="N", help="stop after this many states"
-    )
-    parser.add_argument(
-        "--time-limit", type=seconds, metavar="SECONDS", help="stop each search after this time"
-    )
-    parser.add_argument(
-        "--memory-limit",
-        type=size,
-        metavar="SIZE",
-        help="stop each native search beyond this memory: bytes, or with K, M or G",
-    )
+    add_limits(parser)
     add_engine(parser)
     parser.add_argument(
         "-o", "--output", metavar="FILE.json", help="store the counterexamples for `pmaplab trace`"
@@ -144,10 +133,9 @@ def run(options: argparse.Namespace) -> int:
         kernel=options.kernel,
         exemptions=options.exemptions,
     ).pinned()
-    limits = Limits(options.max_states, options.time_limit, options.memory_limit)
-    chosen = engine(options, len(selected))
+    chosen, bound = engine(options, len(selected)), limits(options)
     jobs = [
-        Job(replace(spec, mode=mode.name), options.property, limits, chosen) for mode in selected
+        Job(replace(spec, mode=mode.name), options.property, bound, chosen) for mode in selected
     ]
     with OutputFile(options.output) if options.output else nullcontext() as file:
         with ProgressBar(len(jobs), "searching") as bar:

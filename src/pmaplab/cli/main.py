@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from pmaplab import __version__
-from pmaplab.cli import boot, check, litmus, review, tracecmd
+from pmaplab.cli import boot, check, litmus, review, tracecmd, twins
 from pmaplab.cli.output import show
 from pmaplab.cli.parallel import WorkerError, out_of_memory
 from pmaplab.errors import PmaplabError
@@ -19,7 +19,7 @@ from pmaplab.errors import PmaplabError
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
-COMMANDS = (review, check, boot, litmus, tracecmd)
+COMMANDS = (review, twins, check, boot, litmus, tracecmd)
 
 # What the shell would say of a command that a signal has ended.
 INTERRUPTED = 128 + signal.SIGINT
