@@ -13,5 +13,7 @@ def plain(content: RenderableType, width: int) -> Text:
     console = Console(file=io.StringIO(), width=width, color_system="standard", force_terminal=True)
     with console.capture() as capture:
         console.print(content)
-    lines = capture.get().split("\n")
-    return Text("\n").join(Text.from_ansi(line.rstrip()) for line in lines)
+    lines = [Text.from_ansi(line) for line in capture.get().split("\n")]
+    for line in lines:
+        line.rstrip()
+    return Text("\n").join(lines)
