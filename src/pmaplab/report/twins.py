@@ -17,8 +17,8 @@ from pmaplab.twins.data import SEARCHES, SOUND, STORE_BUFFER
 from pmaplab.twins.measure import Cell, Found
 
 _STYLE = {"holds": "green", "violated": "red", "incomplete": "yellow", "vacuous": "yellow"}
-# Wide enough for six modes beside the twins.
-_WIDTH = 160
+# More than six modes beside the twins need.
+_WIDTH = 200
 
 
 def exit_status(found: Sequence[Found]) -> int:
