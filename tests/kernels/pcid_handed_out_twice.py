@@ -12,6 +12,7 @@ from pmaplab.kernels.freebsd.amd64.pmap import (
     PMAP_PCID_OVERMAX,
     PMAP_PCID_OVERMAX_KERN,
     pmap,
+    pmap_pcid_next_gen,
     pti,
 )
 from pmaplab.machine.x86_64 import CR3_PCID_SAVE
@@ -37,10 +38,7 @@ def pmap_pcid_alloc(pm: pmap, cpuid: u32) -> u64:
     if (not pti and pcid_next == PMAP_PCID_OVERMAX) or (
         pti and pcid_next == PMAP_PCID_OVERMAX_KERN
     ):
-        new_gen = gen + 1
-        if new_gen == 0:
-            new_gen = 1
-        PCPU.pcid_gen = new_gen
+        new_gen = pmap_pcid_next_gen(gen)
         pcid_next = PMAP_PCID_KERN + 1
         sometimes("a PCID generation rolled over")
     else:

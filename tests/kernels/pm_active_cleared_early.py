@@ -7,16 +7,10 @@ from __future__ import annotations
 
 from pmaplab.kernel_python import sometimes
 from pmaplab.kernels.freebsd.amd64.pcpu import PCPU, TSS
-from pmaplab.kernels.freebsd.amd64.pmap import (
-    PMAP_NO_CR3,
-    pmap_activate_sw_nopcid,
-    pmap_activate_sw_pcid,
-    pmap_pcid_enabled,
-)
+from pmaplab.kernels.freebsd.amd64.pmap import PMAP_NO_CR3, pmap_activate_sw_root
 from pmaplab.kernels.freebsd.sys.cpuset import CPU_CLR_ATOMIC, CPU_SET_ATOMIC
 from pmaplab.kernels.freebsd.sys.proc import thread
 from pmaplab.kernels.freebsd.vm.vm_map import vmspace_pmap
-from pmaplab.machine.x86_64 import rcr3
 
 
 def pmap_activate_sw(td: thread) -> None:
@@ -26,12 +20,8 @@ def pmap_activate_sw(td: thread) -> None:
         return
     cpuid = PCPU.cpuid
     CPU_SET_ATOMIC(cpuid, pm.pm_active)
-    cr3 = rcr3()
     CPU_CLR_ATOMIC(cpuid, oldpmap.pm_active)
-    if pmap_pcid_enabled:
-        pmap_activate_sw_pcid(pm, cpuid, cr3)
-    else:
-        pmap_activate_sw_nopcid(pm, cr3)
+    pmap_activate_sw_root(pm, cpuid)
     if pm.pm_ucr3 != PMAP_NO_CR3:
         TSS.tss_rsp0 = PCPU.pti_stack
     sometimes("a pmap is activated")

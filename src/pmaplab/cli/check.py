@@ -15,12 +15,11 @@ from pmaplab.cli.options import (
     add_engine,
     add_format,
     add_kernel,
+    add_limits,
     add_mode,
     engine,
+    limits,
     modes,
-    seconds,
-    size,
-    whole,
 )
 from pmaplab.cli.options import bounds as chosen_bounds
 from pmaplab.cli.output import OutputFile, show
@@ -63,18 +62,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_mode(parser, "all", several=True)
     add_bounds(parser)
     parser.add_argument("--property", metavar="NAME", help="judge this property only")
-    parser.add_argument(
-        "--max-states", type=whole(1), metavar="N", help="stop after this many states"
-    )
-    parser.add_argument(
-        "--time-limit", type=seconds, metavar="SECONDS", help="stop each search after this time"
-    )
-    parser.add_argument(
-        "--memory-limit",
-        type=size,
-        metavar="SIZE",
-        help="stop each native search beyond this memory: bytes, or with K, M or G",
-    )
+    add_limits(parser)
     add_engine(parser)
     parser.add_argument(
         "-o", "--output", metavar="FILE.json", help="store the counterexamples for `pmaplab trace`"
@@ -99,10 +87,9 @@ def run(options: argparse.Namespace) -> int:
     if spec.tree is not None:
         selected = modes_of_tree(spec.tree, spec.bounds, asked)
     absent = [mode.name for mode in asked if mode not in selected]
-    limits = Limits(options.max_states, options.time_limit, options.memory_limit)
-    chosen = engine(options, len(selected))
+    chosen, bound = engine(options, len(selected)), limits(options)
     jobs = [
-        Job(replace(spec, mode=mode.name), options.property, limits, chosen) for mode in selected
+        Job(replace(spec, mode=mode.name), options.property, bound, chosen) for mode in selected
     ]
     with OutputFile(options.output) if options.output else nullcontext() as file:
         with ProgressBar(len(jobs), "searching") as bar:

@@ -23,6 +23,7 @@ from pmaplab.cli import (
     review,
     tracecmd,
     tree,
+    twins,
 )
 from pmaplab.cli.output import show
 from pmaplab.cli.parallel import WorkerError, out_of_memory
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     review,
+    twins,
     check,
     tree,
     compare,

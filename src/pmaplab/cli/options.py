@@ -12,6 +12,7 @@ from pmaplab.machine.modes import MODES, SC, TSO, Mode, find_mode
 from pmaplab.memory import DEFAULT_STORE_BUFFER
 from pmaplab.native.choose import AUTO, ENGINES, PYTHON, Engine
 from pmaplab.native.engine import cores
+from pmaplab.search.bfs import Limits
 from pmaplab.system import Bounds, default_bounds, scenario_names
 
 SUMMARY_OF_STATUS = (
@@ -99,6 +100,27 @@ def size(text: str) -> int:
     unit = _BYTES.get(text[-1:].upper(), 1)
     value = whole(1)(text if unit == 1 else text[:-1])
     return value * unit
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """``--max-states``, ``--time-limit`` and ``--memory-limit``."""
+    parser.add_argument(
+        "--max-states", type=whole(1), metavar="N", help="stop after this many states"
+    )
+    parser.add_argument(
+        "--time-limit", type=seconds, metavar="SECONDS", help="stop each search after this time"
+    )
+    parser.add_argument(
+        "--memory-limit",
+        type=size,
+        metavar="SIZE",
+        help="stop each native search beyond this memory: bytes, or with K, M or G",
+    )
+
+
+def limits(options: argparse.Namespace) -> Limits:
+    """The limits that they ask for."""
+    return Limits(options.max_states, options.time_limit, options.memory_limit)
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 from rich import box
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from pmaplab.report.listing import trace_text
+from pmaplab.report.tables import plain
 from pmaplab.reviews.measure import SEARCHES, SYSCTL, Measured, ModeResult, Outcome, Value
 from pmaplab.reviews.model import ALL
 
@@ -94,7 +94,7 @@ def review_text(outcome: Outcome, *, traces: bool) -> Text:
         f"below: {SYSCTL} after a boot with {outcome.cpus} CPUs, MAXCPU {outcome.maxcpu}, "
         "every CPU having switched threads\n"
     )
-    result = head.append_text(_plain(Group(_verdicts(outcome), "", _claims(outcome))))
+    result = head.append_text(plain(Group(_verdicts(outcome), "", _claims(outcome)), _WIDTH))
     if traces:
         for proposal in outcome.proposals:
             if proposal.id in outcome.traces:
@@ -161,14 +161,3 @@ def _shown(value: Value) -> str:
     if isinstance(value, bool):
         return "reached" if value else "not reached"
     return "panic" if value is None else str(value)
-
-
-def _plain(content: Group) -> Text:
-    """Tables as styled text of a fixed width, whatever the terminal."""
-    console = Console(
-        file=io.StringIO(), width=_WIDTH, color_system="standard", force_terminal=True
-    )
-    with console.capture() as capture:
-        console.print(content)
-    lines = capture.get().split("\n")
-    return Text("\n").join(Text.from_ansi(line.rstrip()) for line in lines)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pmaplab.frontends.kernel_python.source import load_modules
-from pmaplab.ir.printer import print_program
 from pmaplab.machine.modes import find_mode
 from pmaplab.reviews.model import (
     ALL,
@@ -23,8 +21,8 @@ from pmaplab.reviews.model import (
     Verdict,
 )
 from pmaplab.reviews.registry import find_proposal, proposal_files
-from pmaplab.search.bfs import AtRest, Limits, Violation, search
-from pmaplab.search.run import Move
+from pmaplab.search.bfs import AtRest, Violation, search
+from pmaplab.search.sharing import Begun, begin
 from pmaplab.search.simulate import simulate
 from pmaplab.spec import RunSpec
 from pmaplab.system import Bounds, System, build_system
@@ -181,19 +179,6 @@ class Job:
     mode: str
 
 
-@dataclass(frozen=True)
-class Built:
-    """A system before its search.
-
-    ``digest`` is equal for systems whose searches cannot differ: the same code
-    from the same memory.  ``violations`` are those of the bring-up.
-    """
-
-    digest: str
-    bring_up: tuple[Move, ...]
-    violations: dict[str, Violation]
-
-
 @dataclass(frozen=True, slots=True)
 class SystemJob(Job):
     """Work on the system of one scenario."""
@@ -224,17 +209,8 @@ class SystemJob(Job):
 class BuildJob(SystemJob):
     """Put the system together, and run its bring-up."""
 
-    def run(self) -> Built:
-        system = self.build()
-        text = print_program(system.program, locations=False)
-        bring_up: tuple[Move, ...] = ()
-        violations: dict[str, Violation] = {}
-        if system.bring_up is not None:
-            # A search of no states judges the bring-up alone.
-            result = search(system, limits=Limits(states=0))
-            text += repr(result.start)
-            bring_up, violations = result.bring_up, result.violations
-        return Built(hashlib.sha256(text.encode()).hexdigest(), bring_up, violations)
+    def run(self) -> Begun:
+        return begin(self.build())
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +325,7 @@ def _search(outcome: Outcome, jobs: Sequence[SearchJob], run_jobs: RunJobs) -> N
         searches[job.scenario] = _joined(system, found[system.digest])
 
 
-def _joined(system: Built, searched: Searched) -> Searched:
+def _joined(system: Begun, searched: Searched) -> Searched:
     """The search, made perhaps for another proposal, behind the own bring-up."""
     violations = {
         name: replace(violation, moves=system.bring_up + violation.moves[searched.before :])

@@ -140,6 +140,15 @@ def pmap_release(pm: pmap) -> None:
     KASSERT(CPU_EMPTY(pm.pm_active), "releasing active pmap")
 
 
+def pmap_pcid_next_gen(gen: u32) -> u32:
+    """All PCIDs are handed out: those of the old generation count no more."""
+    new_gen = gen + 1
+    if new_gen == 0:
+        new_gen = 1
+    PCPU.pcid_gen = new_gen
+    return new_gen
+
+
 def pmap_pcid_alloc(pm: pmap, cpuid: u32) -> u64:
     """CR3_PCID_SAVE when the CPU may still hold translations of the pmap's
     PCID, 0 when the PCID was just handed out."""
@@ -160,10 +169,7 @@ def pmap_pcid_alloc(pm: pmap, cpuid: u32) -> u64:
     if (not pti and pcid_next == PMAP_PCID_OVERMAX) or (
         pti and pcid_next == PMAP_PCID_OVERMAX_KERN
     ):
-        new_gen = gen + 1
-        if new_gen == 0:
-            new_gen = 1
-        PCPU.pcid_gen = new_gen
+        new_gen = pmap_pcid_next_gen(gen)
         pcid_next = PMAP_PCID_KERN + 1
         sometimes("a PCID generation rolled over")
     else:
@@ -172,6 +178,28 @@ def pmap_pcid_alloc(pm: pmap, cpuid: u32) -> u64:
     pm.pm_pcids[cpuid].pm_gen = new_gen
     PCPU.pcid_next = pcid_next + 1
     return 0
+
+
+def pmap_activate_load_cr3(kcr3: u64, cached: u64, cr3: u64) -> None:
+    """The kernel's root; under PTI its PCID is always flushed."""
+    kern_pti_cached: u64 = 0 if pti else cached
+    if kern_pti_cached == 0 or cr3 & ~CR3_PCID_MASK != kcr3 & ~CR3_PCID_MASK:
+        load_cr3(kcr3 | kern_pti_cached)
+
+
+def pmap_activate_pti(pm: pmap, pcid: u32, cached: u64, kcr3: u64) -> None:
+    """The roots for the way into the kernel and back."""
+    pm_ucr3 = pm.pm_ucr3
+    ucr3 = pm_ucr3 | pcid | PMAP_PCID_USER_PT
+    if cached == 0 and pm_ucr3 != PMAP_NO_CR3:
+        # The load of the kernel's root has not flushed what is cached from the
+        # user's.
+        if invpcid_works:
+            invpcid(INVPCID_CTX, u64(PMAP_PCID_USER_PT | pcid), 0)
+        else:
+            pmap_pti_pcid_invalidate(ucr3, kcr3)
+    PCPU.kcr3 = kcr3 | CR3_PCID_SAVE
+    PCPU.ucr3 = ucr3 | CR3_PCID_SAVE
 
 
 def pmap_activate_sw_pcid(pm: pmap, cpuid: u32, cr3: u64) -> None:
@@ -190,22 +218,10 @@ def pmap_activate_sw_pcid(pm: pmap, cpuid: u32, cr3: u64) -> None:
         # must not come between the load of %cr3 and the store to curpmap.
         rflags = intr_disable()
     kcr3 = pm.pm_cr3 | pcid
-    kern_pti_cached: u64 = 0 if pti else cached
-    if kern_pti_cached == 0 or cr3 & ~CR3_PCID_MASK != kcr3 & ~CR3_PCID_MASK:
-        load_cr3(kcr3 | kern_pti_cached)
+    pmap_activate_load_cr3(kcr3, cached, cr3)
     PCPU.curpmap = pm
     if pti:
-        pm_ucr3 = pm.pm_ucr3
-        ucr3 = pm_ucr3 | pcid | PMAP_PCID_USER_PT
-        if cached == 0 and pm_ucr3 != PMAP_NO_CR3:
-            # The load of the kernel's root has not flushed what is cached
-            # from the user's.
-            if invpcid_works:
-                invpcid(INVPCID_CTX, u64(PMAP_PCID_USER_PT | pcid), 0)
-            else:
-                pmap_pti_pcid_invalidate(ucr3, kcr3)
-        PCPU.kcr3 = kcr3 | CR3_PCID_SAVE
-        PCPU.ucr3 = ucr3 | CR3_PCID_SAVE
+        pmap_activate_pti(pm, pcid, cached, kcr3)
     if not invpcid_works:
         intr_restore(rflags)
     if cached != 0:
@@ -228,6 +244,14 @@ def pmap_activate_sw_nopcid(pm: pmap, cr3: u64) -> None:
         sometimes("an AP switches to a root that is loaded already")
 
 
+def pmap_activate_sw_root(pm: pmap, cpuid: u32) -> None:
+    cr3 = rcr3()
+    if pmap_pcid_enabled:
+        pmap_activate_sw_pcid(pm, cpuid, cr3)
+    else:
+        pmap_activate_sw_nopcid(pm, cr3)
+
+
 def pmap_activate_sw(td: thread) -> None:
     oldpmap = PCPU.curpmap
     pm = vmspace_pmap(td.td_proc.p_vmspace)
@@ -235,11 +259,7 @@ def pmap_activate_sw(td: thread) -> None:
         return
     cpuid = PCPU.cpuid
     CPU_SET_ATOMIC(cpuid, pm.pm_active)
-    cr3 = rcr3()
-    if pmap_pcid_enabled:
-        pmap_activate_sw_pcid(pm, cpuid, cr3)
-    else:
-        pmap_activate_sw_nopcid(pm, cr3)
+    pmap_activate_sw_root(pm, cpuid)
     if pm.pm_ucr3 != PMAP_NO_CR3:
         TSS.tss_rsp0 = PCPU.pti_stack
     CPU_CLR_ATOMIC(cpuid, oldpmap.pm_active)

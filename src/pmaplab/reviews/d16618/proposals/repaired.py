@@ -10,7 +10,7 @@ when it has been looked at already.
 
 from __future__ import annotations
 
-from pmaplab.kernel_python import CPU_FOREACH, NULL, ia32_pause, sometimes
+from pmaplab.kernel_python import CPU_FOREACH, NULL, ia32_pause, u32
 from pmaplab.kernels.freebsd.amd64.mp_machdep import bootAP, mp_naps
 from pmaplab.kernels.freebsd.amd64.pcpu import PCPU, TSS, __pcpu
 from pmaplab.kernels.freebsd.amd64.pmap import (
@@ -26,13 +26,9 @@ from pmaplab.kernels.freebsd.amd64.pmap import (
     pti,
 )
 from pmaplab.kernels.freebsd.sys.cpuset import (
-    CPU_CLR_ATOMIC,
     CPU_FILL,
-    CPU_SET_ATOMIC,
     CPU_ZERO,
 )
-from pmaplab.kernels.freebsd.sys.proc import thread
-from pmaplab.kernels.freebsd.vm.vm_map import vmspace_pmap
 from pmaplab.kernels.freebsd.x86.mp_x86 import aps_ready
 from pmaplab.machine.x86_64 import (
     CR4_PCIDE,
@@ -78,13 +74,7 @@ def pmap_pinit0(pm: pmap) -> None:
     pmap_activate_boot(pm)
 
 
-def pmap_activate_sw(td: thread) -> None:
-    oldpmap = PCPU.curpmap
-    pm = vmspace_pmap(td.td_proc.p_vmspace)
-    if oldpmap == pm:
-        return
-    cpuid = PCPU.cpuid
-    CPU_SET_ATOMIC(cpuid, pm.pm_active)
+def pmap_activate_sw_root(pm: pmap, cpuid: u32) -> None:
     cr3 = rcr3()
     if pmap_pcid_enabled:
         rflags = intr_disable()
@@ -92,10 +82,6 @@ def pmap_activate_sw(td: thread) -> None:
         intr_restore(rflags)
     else:
         pmap_activate_sw_nopcid(pm, cr3)
-    if pm.pm_ucr3 != PMAP_NO_CR3:
-        TSS.tss_rsp0 = PCPU.pti_stack
-    CPU_CLR_ATOMIC(cpuid, oldpmap.pm_active)
-    sometimes("a pmap is activated")
 
 
 def init_secondary() -> None:
