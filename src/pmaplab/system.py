@@ -51,6 +51,8 @@ PAGING_MODULES = ("pmaplab.properties.stale",)
 PMAP_PCID_OVERMAX = 0x1000
 PMAP_PCID_OVERMAX_KERN = 0x800
 LARGEST_MAXCPU = 4096
+# Page tables of processes whose translations fit into a set (machine/tlb.py).
+MOST_TABLES = 16
 # What the machine does when a store has reached memory (machine/mmu.py).
 SETTLE = "tlb_settle"
 
@@ -101,6 +103,12 @@ class Bounds:
         ):
             if not least <= value <= most:
                 raise UsageError(f"{name} must be from {least} to {most}, not {value}")
+        if self.pages and self.processes + self.cpus > MOST_TABLES:
+            raise UsageError(
+                f"{self.processes} processes and {self.cpus} CPUs are too many with pages",
+                advice=f"together they are at most {MOST_TABLES}: there is an address space for "
+                "each, and the TLB tells no more apart",
+            )
         if self.store_buffer is not None and not 1 <= self.store_buffer <= LARGEST_BOUND:
             raise UsageError(
                 f"--store-buffer must be from 1 to {LARGEST_BOUND}, not {self.store_buffer}"

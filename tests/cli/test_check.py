@@ -227,3 +227,39 @@ def test_a_trace_file_that_cannot_be_written(race: Path, tmp_path: Path) -> None
     late = run("check", "--scenario", race, "-o", "/dev/full")
     fails(late, "/dev/full: cannot be written: No space left on device")
     assert "holds" in late.stdout
+
+
+@pytest.mark.parametrize(
+    ("disputed", "text"),
+    [
+        (None, "INVPCID does not drain the store buffer"),
+        ("invpcid-drains", "INVPCID drains the store buffer"),
+        (None, "the page walker does not see the CPU's own store buffer"),
+        ("walker-forwards", "the page walker sees the CPU's own store buffer"),
+    ],
+)
+def test_what_sources_dispute_is_in_the_verdict(disputed: str | None, text: str) -> None:
+    scenario = ("--scenario", "activate", "--mode", "pcid+invpcid+pti", "--proposal", "repaired")
+    asked = () if disputed is None else ("--disputed", disputed)
+    memory = ("--memory", "tso", "--store-buffer", "1", "--max-states", "1000")
+    (found,) = results(*scenario, *memory, *asked, status=3)
+    assert text in found["assumptions"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--disputed", "invpcid-drains"),
+            "--disputed invpcid-drains says nothing under --memory sc",
+        ),
+        (("--scenario", "activate", "--pages", "0"), "the scenario activate has pages"),
+        (("--scenario", "switch", "--pages", "65"), "--pages must be from 0 to 64, not 65"),
+        (
+            ("--scenario", "shootdown", "--cpus", "16", "--processes", "1"),
+            "1 processes and 16 CPUs are too many with pages",
+        ),
+    ],
+)
+def test_bounds_of_pages(arguments: tuple[str, ...], message: str) -> None:
+    fails(run("check", *arguments), message)
