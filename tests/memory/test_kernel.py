@@ -142,7 +142,9 @@ def test_nothing_to_buffer(tmp_path: Path) -> None:
 
 def test_the_list_names_what_there_is() -> None:
     bounds = replace(default_bounds("shootdown"), operations=1)
-    program = build_system("shootdown", (), find_mode("pcid+invpcid+pti"), bounds).program
+    paging = build_system("shootdown", (), find_mode("pcid+invpcid+pti"), bounds).program
+    booting = built("boot", None, "pcid+invpcid+pti").program
+    program = replace(paging, functions={**booting.functions, **paging.functions})
     listed = left_out()
     assert direct(program) == tuple(listed.direct)
     assert outside(program) == tuple(listed.outside)

@@ -32,12 +32,8 @@ HERE = Path(__file__).parent
 
 # Cells that are found in a moment.
 QUICK = [
-    ("pm-active-set-late", "pcid+pti", SC, "pm_active", 22),
-    ("pm-active-cleared-early", "nopcid", TSO, "pm_active", 8),
     ("no-local-flush", "nopcid+pti", SC, "no stale use", 12),
     ("pcid-gen-kept", "pcid+invpcid", SC, "PCID", 16),
-    ("user-pcid-kept-by-invalidation", "pcid+pti", SC, "no stale use", 16),
-    ("acknowledged-unread", "nopcid", SC, "no stale use", 50),
     ("pm-gen-without-fence", "pcid+invpcid", TSO, "no stale use", 55),
 ]
 
