@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from pmaplab.ir.nodes import THREAD
@@ -28,8 +29,8 @@ from pmaplab.search.translate import DONE
 from pmaplab.system import System
 
 NATIVE = "native"
-# As the runtime has it: with fewer, components are merged earlier.
-STATE_BITS = 111
+# Of a lane, as the runtime has it: with fewer, components are coarser.
+LANE_BITS = 63
 
 
 class NativeError(Exception):
@@ -92,16 +93,21 @@ class _NativeSearch(BegunSearch):
                 memory=limits.memory or 0,
                 stop_at_first=stop_at_first,
                 fingerprints=fingerprints,
-                bits=STATE_BITS,
+                bits=LANE_BITS,
                 memory_cells=layout.regions + program.cpus,
                 start=result.start,
-                components=components(layout),
+                components=(),
                 agents=[
                     (base, agent.cpu, agent.context == THREAD)
                     for base, agent in zip(layout.agents, program.agents, strict=True)
                 ],
             )
-            answer = ask(executable, question, progress)
+            for parts in components(layout):
+                answer = ask(executable, replace(question, components=parts), progress)
+                if answer["stopped"] != "wide":
+                    break
+            else:
+                raise NotNative("the states are too many for its words")
             result.seconds = time.monotonic() - started
             self._take(answer, limits)
             if fingerprints:

@@ -18,7 +18,7 @@ WORD = (1 << 64) - 1
 class Question:
     """One search; 0 stands for no limit.
 
-    A state has at most ``bits`` bits.  ``agents`` has for each its first cell,
+    A lane has ``bits`` bits.  ``agents`` has for each its first cell,
     its CPU, and whether it has work of its own.
     """
 

@@ -75,9 +75,9 @@ static void read_input(struct search *s)
 	s->most_memory = number();
 	s->stop_at_first = (int)number();
 	s->fingerprints = (int)number();
-	s->most_bits = (unsigned)number();
-	if (s->most_bits > STATE_BITS)
-		die("a state has not so many bits");
+	s->lane_bits = (unsigned)number();
+	if (s->lane_bits > LANE_BITS || s->lane_bits < FIRST_LANE_LESS)
+		die("a lane has not so many bits");
 	keyword("start");
 	s->memory = number();
 	s->cells = number();
@@ -88,7 +88,7 @@ static void read_input(struct search *s)
 		s->start[i] = number();
 	keyword("components");
 	s->components = (unsigned)number();
-	if (s->components > MOST_COMPONENTS || s->threads == 0)
+	if (s->components > MOST_COMPONENTS || s->threads == 0 || s->threads > MOST_THREADS)
 		die("there are too many components, or no threads");
 	for (unsigned i = 0; i < s->components; i++)
 		read_component(s, i);
@@ -123,7 +123,7 @@ static void print_path(const struct search *s, const struct path *path)
 	for (uint64_t i = 0; i <= path->target->level; i++) {
 		if (i)
 			printf(", ");
-		unpack(s, path->state[i], cells);
+		unpack(s, &path->state[i], cells);
 		print_cells(s, cells);
 	}
 	printf("]}");
@@ -146,7 +146,7 @@ static void print_bits(const char *name, const uint64_t *bits, unsigned count)
 
 static void print_result(struct search *s)
 {
-	static const char *why[] = {"", "states", "time", "memory", "first", "error", "parent"};
+	static const char *why[] = {"", "states", "time", "memory", "first", "error", "parent", "wide"};
 	unsigned count = 0;
 	struct path *paths = need(calloc(model_invariants + 3, sizeof(*paths)));
 	const char *comma = "";
