@@ -126,6 +126,7 @@ class _NativeSearch(BegunSearch):
         result.states = answer["states"]
         result.transitions = answer["transitions"]
         result.depth = answer["depth"]
+        result.memory = answer["bytes"]
         result.stopped = _reason(answer["stopped"], limits)
         if not result.complete and result.stopped is None:
             raise NativeError("the search is incomplete for no reason")
