@@ -64,14 +64,14 @@ static int ask(struct thread *t, struct unit *u, const struct wide *state, word 
 	return inside == 0;
 }
 
-static uint64_t bit_of(unsigned unit)
+uint64_t unit_bit(unsigned unit)
 {
 	return (uint64_t)1 << (unit < MOST_UNITS ? unit : MOST_UNITS - 1);
 }
 
 /* Under the lock: what a unit has read is watched from now on.  What is kept of
  * steps does not know it, and is forgotten before the next level begins. */
-static void watch_cells(struct thread *t, struct unit *u, uint64_t unit_bit)
+static void watch_cells(struct thread *t, struct unit *u, uint64_t bit)
 {
 	struct search *s = t->search;
 
@@ -84,7 +84,7 @@ static void watch_cells(struct thread *t, struct unit *u, uint64_t unit_bit)
 		for (; new; new &= new - 1) {
 			uint64_t cell = 64 * at + (uint64_t)__builtin_ctzll(new);
 
-			s->watchers[cell] |= unit_bit;
+			s->watchers[cell] |= bit;
 			/* Cells that nobody writes say nothing. */
 			if (s->component_of[cell] != CONSTANT_COMPONENT) {
 				u->stale = 1;
@@ -171,7 +171,7 @@ int judge(struct thread *t, const struct wide *state, word key, uint64_t units, 
 		struct unit *u = &s->unit[i];
 		word seen, value;
 
-		if (!(units & bit_of(i)))
+		if (!(units & unit_bit(i)))
 			continue;
 		seen = seen_by(s, u, state);
 		if (seen == 0 || !memo_get(&u->memo, seen, &value)) {
@@ -181,7 +181,7 @@ int judge(struct thread *t, const struct wide *state, word key, uint64_t units, 
 				return -1;
 			value = (word)answer;
 			pthread_mutex_lock(&s->lock);
-			watch_cells(t, u, bit_of(i));
+			watch_cells(t, u, unit_bit(i));
 			status = keep_answer(s, t, u, state, value);
 			pthread_mutex_unlock(&s->lock);
 			if (status)

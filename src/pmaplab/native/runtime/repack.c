@@ -56,7 +56,7 @@ static void put_range(struct search *s, void *full, uint64_t from, uint64_t to)
 	}
 }
 
-static int rebuild_store(struct search *s)
+int rebuild_store(struct search *s)
 {
 	unsigned total = s->lane[LANES - 1].shift + s->lane[LANES - 1].width;
 	unsigned high = total > LOW_BITS ? total - LOW_BITS : 0, upper = 0, bits = s->store.bits;

@@ -10,6 +10,7 @@
 #include "invariants.c"
 #include "layout.c"
 #include "repack.c"
+#include "checkpoint.c"
 #include "paths.c"
 #include "progress.c"
 #include "search.c"

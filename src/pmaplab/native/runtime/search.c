@@ -1,6 +1,7 @@
 /* The levels, the threads, and the limits. */
 #include "search.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -40,6 +41,9 @@ void stop(struct search *s, enum stop why)
 	    __ATOMIC_RELAXED);
 	request(s, STOP);
 }
+
+/* Set by a signal. */
+volatile sig_atomic_t interrupted;
 
 static int thread_open(struct search *s, struct thread *t)
 {
@@ -198,6 +202,8 @@ static void watch(struct thread *t)
 		request(s, MAKE_ROOM);
 	if (s->most_states && states > s->most_states)
 		stop(s, STOPPED_STATES);
+	if (interrupted)
+		stop(s, STOPPED_SIGNAL);
 	if (t != s->thread)
 		return;
 	if (s->most_seconds && now() - s->started > s->most_seconds)
@@ -460,17 +466,48 @@ static int begin(struct search *s)
 	return judge(t, &state, key, ~(uint64_t)0, 0);
 }
 
+static uint64_t transitions(const struct search *s)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < s->threads; i++)
+		sum += s->thread[i].transitions;
+	return sum;
+}
+
+/* The first level, or that of a checkpoint; 0, or -1 when the search is over. */
+static int begin_or_resume(struct search *s)
+{
+	int found = s->checkpoint[0] ? checkpoint_read(s) : 0;
+
+	if (found < 0) {
+		fprintf(stderr, "the checkpoint is damaged, or there is no memory for it\n");
+		exit(3);
+	}
+	return found ? 0 : begin(s);
+}
+
 void search_run(struct search *s)
 {
-	s->started = s->reported = now();
-	if (begin(s))
+	double kept = s->started = s->reported = now();
+
+	if (begin_or_resume(s))
 		return;
-	for (s->level = 0;; s->level++) {
+	for (;; s->level++) {
 		uint64_t from = s->history.level[s->level], to = s->history.level[s->level + 1];
+		uint64_t before = transitions(s);
 		int found = s->failure.found;
 
-		if (run_level(s, from, to))
+		if (s->checkpoint[0] && now() - kept > s->checkpoint_seconds) {
+			checkpoint_write(s, to, before);
+			kept = now();
+		}
+		if (run_level(s, from, to)) {
+			if (s->checkpoint[0] && s->stopped != STOPPED_ERROR &&
+			    s->stopped != STOPPED_WIDE)
+				checkpoint_write(s, to, before);
 			break;
+		}
 		if (history_level(&s->history, s->history.count)) {
 			stop(s, STOPPED_MEMORY);
 			break;
@@ -487,11 +524,11 @@ void search_run(struct search *s)
 			break;
 		}
 	}
-	s->transitions = 0;
-	for (unsigned i = 0; i < s->threads; i++)
-		s->transitions += s->thread[i].transitions;
+	s->transitions = transitions(s);
 	if (s->complete && judge_progress(s)) {
 		s->complete = 0;
 		stop(s, STOPPED_MEMORY);
 	}
+	if (s->checkpoint[0] && s->complete)
+		checkpoint_remove();
 }

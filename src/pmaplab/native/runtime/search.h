@@ -11,6 +11,7 @@
 #define PMAPLAB_SEARCH_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -118,7 +119,7 @@ enum pause { RUN, MAKE_ROOM = 1, GROW_LANES = 2, FORGET = 4, REPACK = 8, STOP = 
 
 enum stop {
 	NOT_STOPPED, STOPPED_STATES, STOPPED_TIME, STOPPED_MEMORY, STOPPED_FIRST, STOPPED_ERROR,
-	STOPPED_PARENT, STOPPED_WIDE
+	STOPPED_PARENT, STOPPED_WIDE, STOPPED_SIGNAL
 };
 
 struct pending {
@@ -199,11 +200,14 @@ struct search {
 	uint64_t most_states, most_memory;
 	double most_seconds, started, reported;
 	int stop_at_first;
+	char checkpoint[96];	/* what stands in the first line of one, or nothing */
+	double checkpoint_seconds;
 };
 
 /* --- search.c: the parts in order of use ----------------------------------- */
 
 double now(void);
+extern volatile sig_atomic_t interrupted;
 /* What the store holds of a state. */
 static inline word stored(const struct search *s, word state)
 {
@@ -324,6 +328,8 @@ int steps_fit(struct search *s);
 /* --- invariants.c ------------------------------------------------------------- */
 
 int invariants_open(struct search *s);
+/* Of a unit, in a set of units. */
+uint64_t unit_bit(unsigned unit);
 /* Ask the units in a set about a state at a level; 0, or -1 for an error. */
 int judge(struct thread *t, const struct wide *state, word key, uint64_t units, uint64_t level);
 /* See all cells that were read. */
@@ -354,6 +360,8 @@ enum laid_out { LAID_OUT, NO_MEMORY, TOO_WIDE };
 
 /* Wider fields, in the lanes where they are if possible, or all of it anew. */
 enum laid_out repack(struct search *s, int anew);
+/* Put all states of the history into a store that is large enough; 0, or -1. */
+int rebuild_store(struct search *s);
 /* Larger lanes; 0, or -1 without memory. */
 int grow_lanes(struct search *s);
 /* Divide a key between the lanes; 0, or -1 where it is too short. */
@@ -361,6 +369,15 @@ int set_key_widths(struct search *s);
 /* A store of twice the size; 0, or -1 without memory. */
 int make_room(struct search *s);
 uint64_t memory_used(const struct search *s);
+
+/* --- checkpoint.c --------------------------------------------------------------- */
+
+/* Keep the search as it was when this level began, with so many states; ends the
+ * process where that fails. */
+void checkpoint_write(struct search *s, uint64_t states, uint64_t transitions);
+/* 1 when there was one, 0 when not, -1 for one that is damaged, or no memory. */
+int checkpoint_read(struct search *s);
+void checkpoint_remove(void);
 
 /* --- paths.c -------------------------------------------------------------------- */
 
