@@ -115,7 +115,11 @@ class _NativeSearch(BegunSearch):
                 asked = replace(question, components=parts)
                 if checkpoint is not None:
                     asked = _with_checkpoint(asked, model, checkpoint)
-                answer = ask(executable, asked, progress, checkpoint)
+                try:
+                    answer = ask(executable, asked, progress, checkpoint)
+                except FileNotFoundError:
+                    # Another process has just removed it to make room for its own.
+                    answer = ask(worker(model), asked, progress, checkpoint)
                 if answer["stopped"] != "wide":
                     break
                 if checkpoint is not None:
