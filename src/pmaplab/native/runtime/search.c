@@ -484,7 +484,13 @@ static int begin_or_resume(struct search *s)
 		fprintf(stderr, "the checkpoint is damaged, or there is no memory for it\n");
 		exit(3);
 	}
-	return found ? 0 : begin(s);
+	if (!found && begin(s))
+		return -1;
+	if (invariants_renew(s)) {
+		stop(s, STOPPED_MEMORY);
+		return -1;
+	}
+	return 0;
 }
 
 void search_run(struct search *s)
