@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ def small() -> System:
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    # Compiled fast: it searches little.
+    monkeypatch.setattr(build, "_RUNTIME_OPTIONS", ("-std=gnu11", "-O0", "-pthread"))
     return tmp_path / "cache"
 
 
@@ -53,6 +56,37 @@ def test_a_damaged_build_is_made_again(cache: Path, small: System) -> None:
     for runtime in cache.glob("runtime-*.o"):
         runtime.write_bytes(damage)
     assert summary(search_natively(small)) == expected
+
+
+def test_a_build_that_another_process_removes(
+    cache: Path, small: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, made = summary(search_natively(small)), engine.worker
+    removed: list[Path] = []
+
+    def found_and_removed(model: str) -> Path:
+        path = made(model)
+        if not removed:
+            path.unlink()
+            removed.append(path)
+        return path
+
+    monkeypatch.setattr(engine, "worker", found_and_removed)
+    assert summary(search_natively(small)) == expected
+    assert kept(cache) == removed
+
+
+def test_builds_and_removals_at_once(
+    cache: Path, small: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "_MOST_KEPT", 1)
+    made = Interpreter(small.program)
+    text = generate(small.program, made.layout, made.code)
+    build.worker(text)
+    with ThreadPoolExecutor(4) as pool:
+        paths = list(pool.map(lambda number: build.worker(f"{text}/* {number % 3} */\n"), range(8)))
+    assert len(set(paths)) == 3
+    assert kept(cache)
 
 
 def test_a_folder_that_cannot_be_written(

@@ -17,18 +17,40 @@ def system_of(program: Program) -> System:
     return System(placed(program), None, {}, {}, {}, frozenset())
 
 
-@settings(quick, max_examples=40)
+@settings(quick, max_examples=8)
 @given(runnable_programs())
 def test_programs_of_every_instruction(program: Program) -> None:
+    of_every_instruction(program)
+
+
+@pytest.mark.slow
+@settings(quick, max_examples=60)
+@given(runnable_programs())
+def test_more_programs_of_every_instruction(program: Program) -> None:
+    of_every_instruction(program)
+
+
+def of_every_instruction(program: Program) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(translate, "LONGEST_ATOMIC", 100)
         patch.setattr(interpreter, "LONGEST_STEP", 500)
         same(system_of(program), threads=1)
 
 
-@settings(quick, max_examples=40)
+@settings(quick, max_examples=8)
 @given(concurrent_programs())
 def test_programs_that_share_words(program: Program) -> None:
+    that_share_words(program)
+
+
+@pytest.mark.slow
+@settings(quick, max_examples=60)
+@given(concurrent_programs())
+def test_more_programs_that_share_words(program: Program) -> None:
+    that_share_words(program)
+
+
+def that_share_words(program: Program) -> None:
     made = system_of(program)
     if search(made, limits=Limits(states=20_000)).complete:
         same(made)

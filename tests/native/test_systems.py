@@ -11,7 +11,7 @@ from golden import Golden
 from native.compare import summary
 from pmaplab.machine.modes import MODES, find_mode
 from pmaplab.native import engine
-from pmaplab.native.engine import search_natively
+from pmaplab.native.engine import NotNative, search_natively
 from pmaplab.search.bfs import Limits, search
 from pmaplab.system import Bounds, build_system
 
@@ -60,22 +60,22 @@ def test_many_threads_count_the_same() -> None:
         assert result.complete
 
 
-@pytest.mark.parametrize("bits", [24, 40, 64])
-def test_components_are_merged_where_a_state_has_few_bits(
+@pytest.mark.parametrize("bits", [20, 22, 28])
+def test_components_are_coarser_where_a_lane_has_few_bits(
     bits: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system = build_system("switch", (), MODES[4], Bounds(operations=1))
     expected = search_natively(system, threads=1)
-    monkeypatch.setattr(engine, "STATE_BITS", bits)
+    monkeypatch.setattr(engine, "LANE_BITS", bits)
     found = search_natively(system, threads=2)
     assert summary(found) == summary(expected)
     assert found.violations == expected.violations
 
 
 def test_too_few_bits_are_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "STATE_BITS", 8)
-    result = search_natively(build_system("switch", (), MODES[4], Bounds(operations=1)))
-    assert not result.complete and result.stopped == "there is no more memory"
+    monkeypatch.setattr(engine, "LANE_BITS", 15)
+    with pytest.raises(NotNative, match="too many for its words"):
+        search_natively(build_system("switch", (), MODES[4], Bounds(operations=2)))
 
 
 def test_the_same_counterexample_every_time() -> None:

@@ -1,9 +1,11 @@
-/* Checks of the runtime's parts: the store, the components, the memo. */
+/* Checks of the runtime's parts: the store, the lanes, the components, what is kept. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "components.h"
+#include "kept.h"
+#include "lanes.h"
 #include "memo.h"
 #include "store.h"
 
@@ -156,6 +158,95 @@ static void check_memo(void)
 	memo_close(&memo);
 }
 
+static uint64_t doubled(const void *how, uint64_t content)
+{
+	(void)how;
+	return 2 * content;
+}
+
+static void check_lane(void)
+{
+	struct lane lane;
+	uint64_t number, count = 0;
+
+	CHECK(lane_open(&lane, 10, 12) == 0);
+	CHECK(lane_number(&lane, 7, 0, &number) == -1);
+	while (lane_number(&lane, 3 * count, 1, &number) == 0)
+		CHECK(number == count++);
+	CHECK(count == 768 - MOST_THREADS);
+	CHECK(lane_grow(&lane, 13, 10) == 0);
+	CHECK(lane_number(&lane, 1, 1, &number) == 0 && number == count);
+	while (lane_number(&lane, 3 * ++count, 1, &number) == 0)
+		;
+	CHECK(lane.count == 1024 - MOST_THREADS);
+	CHECK(lane_number(&lane, 30, 1, &number) == 0 && number == 10);
+	CHECK(lane_change(&lane, doubled, NULL) == 0);
+	CHECK(lane_number(&lane, 60, 0, &number) == 0 && number == 10 && lane.content[10] == 60);
+	CHECK(lane_number(&lane, 3, 0, &number) == -1);
+	lane_close(&lane);
+}
+
+struct lane_race {
+	struct lane *lane;
+	uint64_t sum;
+};
+
+static void *number_all(void *argument)
+{
+	struct lane_race *race = argument;
+	uint64_t number;
+
+	for (uint64_t i = 0; i < STATES; i++) {
+		CHECK(lane_number(race->lane, i * i, 1, &number) == 0);
+		CHECK(race->lane->content[number] == i * i);
+		race->sum += number * i;
+	}
+	return NULL;
+}
+
+/* All threads give a content the same number. */
+static void check_lane_threads(void)
+{
+	for (int round = 0; round < 10; round++) {
+		struct lane lane;
+		struct lane_race race[THREADS];
+		pthread_t id[THREADS];
+
+		CHECK(lane_open(&lane, 16, 20) == 0);
+		for (int i = 0; i < THREADS; i++) {
+			race[i] = (struct lane_race){&lane, 0};
+			CHECK(pthread_create(&id[i], NULL, number_all, &race[i]) == 0);
+		}
+		for (int i = 0; i < THREADS; i++)
+			pthread_join(id[i], NULL);
+		for (int i = 1; i < THREADS; i++)
+			CHECK(race[i].sum == race[0].sum);
+		CHECK(lane.count == STATES);
+		lane_close(&lane);
+	}
+}
+
+static void check_kept(void)
+{
+	struct kept_steps *steps;
+
+	CHECK(kept_open(&steps) == 0);
+	for (uint64_t i = 0; i < STATES; i++) {
+		struct wide key = {{LANE_TOP, i % 7, i, 5}}, value = {{i, 0, 0, i + 1}};
+
+		CHECK(kept_get(&steps, &key, kept_hash(&key)) == NULL);
+		CHECK(kept_put(&steps, &key, &value) == 0);
+	}
+	kept_tidy(steps);
+	for (uint64_t i = 0; i < STATES; i++) {
+		struct wide key = {{LANE_TOP, i % 7, i, 5}};
+		const struct wide *value = kept_get(&steps, &key, kept_hash(&key));
+
+		CHECK(value != NULL && value->lane[0] == i && value->lane[3] == i + 1);
+	}
+	kept_close(&steps);
+}
+
 int main(void)
 {
 	check_store(12, 0, 0);
@@ -166,6 +257,9 @@ int main(void)
 	check_threads();
 	check_components();
 	check_memo();
+	check_lane();
+	check_lane_threads();
+	check_kept();
 	printf("all is well\n");
 	return 0;
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import platform
 import tempfile
 import time
@@ -30,12 +28,22 @@ from pmaplab.exports.header import About
 from pmaplab.exports.murphi import murphi
 from pmaplab.exports.promela import promela
 from pmaplab.exports.steps import StepSystem
-from pmaplab.search.bfs import PROGRESS, Result, search
+from pmaplab.native.build import NoCompiler
+from pmaplab.native.codegen import Unsupported
+from pmaplab.native.engine import NotNative, search_natively
+from pmaplab.search.bfs import PROGRESS, search
 from pmaplab.spec import RunSpec
-from pmaplab.system import Bounds, System
+from pmaplab.system import Bounds, System, default_bounds
 
 PYTHON, NATIVE = "python", "native"
-PEERS = ("spin", "spin-dfs-2", "spin-bfs", "rumur")
+PEERS = ("spin", "spin-collapse", "spin-dfs-2", "spin-bfs", "rumur")
+_SPIN_FLAGS = {
+    "spin": (),
+    # As exact as without, and smaller.
+    "spin-collapse": ("-DCOLLAPSE",),
+    "spin-dfs-2": ("-DNCORE=2", "-DVMAX=4096"),
+    "spin-bfs": ("-DBFS",),
+}
 ENGINES = (PYTHON, NATIVE)
 
 # Name, and what it is; small ones first.
@@ -45,6 +53,9 @@ SYSTEMS: dict[str, RunSpec] = {
     "switch-1": RunSpec(scenario="switch", proposal="committed", bounds=Bounds(operations=1)),
     "boot-2": RunSpec(proposal="committed"),
     "boot-2-pcid": RunSpec(mode="pcid", proposal="repaired"),
+    "switch-3": RunSpec("switch", "pcid+pti", Bounds(operations=3), "repaired"),
+    "switch-4": RunSpec("switch", "pcid+pti", Bounds(operations=4), "repaired"),
+    "shootdown": RunSpec("shootdown", "nopcid", default_bounds("shootdown"), "repaired"),
 }
 DEFAULT_SYSTEMS = ("boot-1", "boot-2")
 
@@ -175,19 +186,16 @@ def _run(tool: str, system: System, steps: StepSystem, folder: Path) -> Found:
     about = About("bench")
     if tool == RUMUR:
         return run_rumur(murphi(steps, about), folder, threads=cores())
-    flags = {"spin": (), "spin-dfs-2": ("-DNCORE=2", "-DVMAX=4096"), "spin-bfs": ("-DBFS",)}[tool]
-    return run_spin(promela(steps, about), folder, flags=flags)
+    return run_spin(promela(steps, about), folder, flags=_SPIN_FLAGS[tool])
 
 
 def _engine(name: str, system: System) -> Found:
     """One of the project's own engines, by name."""
-    run = search
-    if name == NATIVE:
-        if importlib.util.find_spec("pmaplab.native") is None:
-            raise PeerError("this version has no native engine")
-        run = importlib.import_module("pmaplab.native.engine").search_natively
     started = time.monotonic()
-    result: Result = run(system)
+    try:
+        result = (search if name == PYTHON else search_natively)(system)
+    except (NoCompiler, NotNative, Unsupported) as error:
+        raise PeerError(str(error)) from None
     seconds = time.monotonic() - started
     inside = min(result.seconds or seconds, seconds)
     names = frozenset(result.violations) - {PROGRESS}
@@ -200,7 +208,7 @@ def _engine(name: str, system: System) -> Found:
         reached=result.reached,
         seconds=inside,
         compile_seconds=seconds - inside,
-        bytes_per_state=None,
+        bytes_per_state=result.memory / result.states if result.memory else None,
     )
 
 

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from rich.text import Text
 
@@ -26,8 +27,8 @@ from pmaplab.cli.output import OutputFile, show
 from pmaplab.cli.parallel import Report, run_all
 from pmaplab.cli.progress import ProgressBar
 from pmaplab.cli.trees import add_tree, modes_of_tree, tree_spec
-from pmaplab.errors import OutputError
-from pmaplab.native.choose import Engine
+from pmaplab.errors import OutputError, UsageError
+from pmaplab.native.choose import PYTHON, Engine
 from pmaplab.report.jsonout import check_json, dumps
 from pmaplab.report.listing import trace_text
 from pmaplab.report.terminal import check_text
@@ -65,6 +66,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_limits(parser)
     add_engine(parser)
     parser.add_argument(
+        "--checkpoint",
+        metavar="DIR",
+        help="keep native searches there when they are stopped, and go on with them",
+    )
+    parser.add_argument(
         "-o", "--output", metavar="FILE.json", help="store the counterexamples for `pmaplab trace`"
     )
     parser.add_argument("--full", action="store_true", help="show every step of a counterexample")
@@ -88,8 +94,16 @@ def run(options: argparse.Namespace) -> int:
         selected = modes_of_tree(spec.tree, spec.bounds, asked)
     absent = [mode.name for mode in asked if mode not in selected]
     chosen, bound = engine(options, len(selected)), limits(options)
+    if options.checkpoint is not None and chosen.name == PYTHON:
+        raise UsageError("the interpreter keeps no checkpoints", advice="leave out --checkpoint")
+
+    def searching(mode: str) -> Engine:
+        folder = options.checkpoint and Path(options.checkpoint) / mode
+        return replace(chosen, checkpoint=folder)
+
     jobs = [
-        Job(replace(spec, mode=mode.name), options.property, bound, chosen) for mode in selected
+        Job(replace(spec, mode=mode.name), options.property, bound, searching(mode.name))
+        for mode in selected
     ]
     with OutputFile(options.output) if options.output else nullcontext() as file:
         with ProgressBar(len(jobs), "searching") as bar:

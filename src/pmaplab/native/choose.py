@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from pmaplab.errors import UsageError
 from pmaplab.native.build import NoCompiler
@@ -18,11 +19,13 @@ ENGINES = (AUTO, NATIVE, PYTHON)
 @dataclass(frozen=True, slots=True)
 class Engine:
     """How to search: one of ENGINES, and the threads of a native search (None
-    for all cores).  ``fingerprints`` lets these tell states apart by 64 bits only."""
+    for all cores).  ``fingerprints`` lets these tell states apart by 64 bits only,
+    ``checkpoint`` is a folder in which they are kept when they are interrupted."""
 
     name: str = AUTO
     threads: int | None = None
     fingerprints: bool = False
+    checkpoint: Path | None = None
 
 
 DEFAULT_ENGINE = Engine()
@@ -52,9 +55,10 @@ def search_with(
                 progress=progress,
                 threads=engine.threads,
                 fingerprints=engine.fingerprints,
+                checkpoint=engine.checkpoint,
             )
         except (NoCompiler, NotNative, Unsupported) as error:
-            if engine.name == NATIVE:
+            if engine.name == NATIVE or engine.checkpoint is not None:
                 raise UsageError(
                     f"the native engine cannot search here: {error}",
                     advice="--engine python is slower and needs nothing",

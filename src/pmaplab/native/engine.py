@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, NoReturn
 
 from pmaplab.ir.nodes import THREAD
+from pmaplab.native import checkpoint as checkpoints
 from pmaplab.native.build import worker
 from pmaplab.native.codegen import generate
 from pmaplab.native.groups import components
@@ -28,8 +31,8 @@ from pmaplab.search.translate import DONE
 from pmaplab.system import System
 
 NATIVE = "native"
-# As the runtime has it: with fewer, components are merged earlier.
-STATE_BITS = 111
+# Of a lane, as the runtime has it: with fewer, components are coarser.
+LANE_BITS = 63
 
 
 class NativeError(Exception):
@@ -57,15 +60,20 @@ def search_natively(
     progress: Progress | None = None,
     threads: int | None = None,
     fingerprints: bool = False,
+    checkpoint: Path | None = None,
 ) -> Result:
     """As :func:`pmaplab.search.bfs.search`, on ``threads`` threads (all cores).
 
-    With ``fingerprints`` states are told apart by 64 bits only.
+    With ``fingerprints`` states are told apart by 64 bits only.  In the folder
+    ``checkpoint`` the search is kept now and then, and when it is stopped; it goes on
+    from there.
 
     Raises NoCompiler and Unsupported where it cannot be done, and WorkerDied.
     """
     run = _NativeSearch(system, judge_bring_up)
-    return run.run(limits or Limits(), stop_at_first, progress, threads or cores(), fingerprints)
+    return run.run(
+        limits or Limits(), stop_at_first, progress, threads or cores(), fingerprints, checkpoint
+    )
 
 
 class _NativeSearch(BegunSearch):
@@ -76,12 +84,14 @@ class _NativeSearch(BegunSearch):
         progress: Progress | None,
         threads: int,
         fingerprints: bool,
+        checkpoint: Path | None,
     ) -> Result:
         result, interpreter = self.result, self.interpreter
         result.engine = NATIVE
         began = time.monotonic()
         program, layout = self.system.program, interpreter.layout
-        executable = worker(generate(program, layout, interpreter.code))
+        model = generate(program, layout, interpreter.code)
+        executable = worker(model)
         started = time.monotonic()
         result.build_seconds = started - began
         if self.begin():
@@ -92,16 +102,30 @@ class _NativeSearch(BegunSearch):
                 memory=limits.memory or 0,
                 stop_at_first=stop_at_first,
                 fingerprints=fingerprints,
-                bits=STATE_BITS,
+                bits=LANE_BITS,
                 memory_cells=layout.regions + program.cpus,
                 start=result.start,
-                components=components(layout),
+                components=(),
                 agents=[
                     (base, agent.cpu, agent.context == THREAD)
                     for base, agent in zip(layout.agents, program.agents, strict=True)
                 ],
             )
-            answer = ask(executable, question, progress)
+            for parts in components(layout):
+                asked = replace(question, components=parts)
+                if checkpoint is not None:
+                    asked = _with_checkpoint(asked, model, checkpoint)
+                try:
+                    answer = ask(executable, asked, progress, checkpoint)
+                except FileNotFoundError:
+                    # Another process has just removed it to make room for its own.
+                    answer = ask(worker(model), asked, progress, checkpoint)
+                if answer["stopped"] != "wide":
+                    break
+                if checkpoint is not None:
+                    raise NotNative("with other components a checkpoint is of no use")
+            else:
+                raise NotNative("the states are too many for its words")
             result.seconds = time.monotonic() - started
             self._take(answer, limits)
             if fingerprints:
@@ -120,6 +144,7 @@ class _NativeSearch(BegunSearch):
         result.states = answer["states"]
         result.transitions = answer["transitions"]
         result.depth = answer["depth"]
+        result.memory = answer["bytes"]
         result.stopped = _reason(answer["stopped"], limits)
         if not result.complete and result.stopped is None:
             raise NativeError("the search is incomplete for no reason")
@@ -202,6 +227,14 @@ class _NativeSearch(BegunSearch):
         raise NativeError("the interpreter does not meet the error of the worker")
 
 
+def _with_checkpoint(question: Question, model: str, folder: Path) -> Question:
+    """The question, with what its checkpoint is called; limits may differ."""
+    fixed = replace(question, threads=0, states=0, seconds=0, memory=0)
+    name = checkpoints.identity(model, fixed.text())
+    checkpoints.prepare(folder, name)
+    return replace(question, checkpoint=name, checkpoint_seconds=checkpoints.SECONDS)
+
+
 NOT_MODELLED = 4
 FINGERPRINT_BITS = 64
 
@@ -227,6 +260,8 @@ def _reason(stopped: str, limits: Limits) -> str | None:
             return f"the limit of {limits.memory} bytes of memory is reached"
         case "memory":
             return "there is no more memory"
+        case "signal":
+            return "the search is interrupted"
         case "first":
             return "the first counterexample ends the search"
     raise NativeError(f"the worker stopped for {stopped!r}")

@@ -1,11 +1,12 @@
 """Which cells of a state belong together, at first: the components.
 
 Whatever the split, the search finds the same; it decides how often a step that
-ran before is met again.  The runtime merges components where their numbers do
-not fit into a word.
+ran before is met again.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from pmaplab.ir.access import key_of
 from pmaplab.ir.callgraph import reachable_functions
@@ -36,22 +37,20 @@ def written_cells(layout: Layout) -> set[int]:
     return cells
 
 
-def components(layout: Layout) -> list[list[int]]:
-    """Each agent's part, then the memory by object, by array where these are
-    too many, or whole."""
+def components(layout: Layout) -> Iterator[list[list[int]]]:
+    """Each agent's part, then the memory by object; by array, or whole, where
+    these are too many, or have too many contents for the runtime."""
     program = layout.program
     stack = layout.size - layout.agents[-1] if layout.agents else 0
     parts = [list(range(base, base + stack)) for base in layout.agents]
     written = written_cells(layout)
-    for memory in (_by_object(layout), _by_global(layout), [list(range(1, layout.regions))]):
-        memory += [[layout.regions + cpu] for cpu in range(program.cpus)]
-        kept = [[cell for cell in cells if cell in written] for cells in memory]
+    regions = [[layout.regions + cpu] for cpu in range(program.cpus)]
+    for memory in (_by_object(layout), _by_global(layout)):
+        kept = [[cell for cell in cells if cell in written] for cells in memory + regions]
         kept = [cells for cells in kept if cells]
         if len(parts) + len(kept) <= MOST:
-            break
-    else:
-        kept = [sorted(written)]
-    return parts + kept
+            yield parts + kept
+    yield parts + ([sorted(written)] if written else [])
 
 
 def _by_global(layout: Layout) -> list[list[int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from collections.abc import Callable, Sequence
@@ -12,14 +13,18 @@ from typing import Any
 from pmaplab.errors import ModelError
 
 WORD = (1 << 64) - 1
+# So long an interrupted worker may take to write a checkpoint.
+LAST_CHECKPOINT_SECONDS = 120
 
 
 @dataclass(frozen=True)
 class Question:
     """One search; 0 stands for no limit.
 
-    A state has at most ``bits`` bits.  ``agents`` has for each its first cell,
-    its CPU, and whether it has work of its own.
+    A lane has ``bits`` bits.  ``agents`` has for each its first cell,
+    its CPU, and whether it has work of its own.  Every ``checkpoint_seconds`` the
+    search is kept in a file of the worker's folder, under the name ``checkpoint``,
+    unless that is empty.
     """
 
     threads: int
@@ -33,6 +38,8 @@ class Question:
     start: Sequence[int]
     components: Sequence[Sequence[int]]
     agents: Sequence[tuple[int, int, bool]]
+    checkpoint: str = ""
+    checkpoint_seconds: float = 60.0
 
     def text(self) -> str:
         """The input of the worker."""
@@ -46,6 +53,7 @@ class Question:
             self.bits,
         )
         lines = [f"limits {_numbers(limits)}"]
+        lines.append(f"checkpoint {self.checkpoint or '-'} {round(self.checkpoint_seconds * 1000)}")
         cells = [int(value) & WORD for value in self.start]
         lines.append(f"start {self.memory_cells} {len(cells)} {_numbers(cells)}")
         lines.append(f"components {len(self.components)}")
@@ -64,18 +72,22 @@ class WorkerDied(ModelError):
 
 
 def ask(
-    worker: Path, question: Question, progress: Callable[[int, int, int], None] | None
+    worker: Path,
+    question: Question,
+    progress: Callable[[int, int, int], None] | None,
+    folder: Path | None = None,
 ) -> dict[str, Any]:
-    """Run the worker; its result.
+    """Run the worker, in ``folder`` if it keeps checkpoints; its result.
 
     Raises WorkerDied when it ends in any other way than with a result.
     """
     with subprocess.Popen(
-        [str(worker)],
+        [str(worker.absolute())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        cwd=folder,
     ) as process:
         assert process.stdin is not None and process.stdout is not None
         try:
@@ -96,7 +108,18 @@ def ask(
                     progress(*answer["progress"])
             raise _died(process)
         finally:
+            if folder is not None and process.poll() is None:
+                _end(process)
             process.kill()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Let a worker write its checkpoint."""
+    process.terminate()
+    # It is closed, and communicate() would flush it.
+    process.stdin = None
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.communicate(timeout=LAST_CHECKPOINT_SECONDS)
 
 
 def _parsed(line: str) -> dict[str, Any] | None:

@@ -91,7 +91,8 @@ class Result:
     every thread is done and nothing moves any more.  ``build_seconds`` is what
     compiling took, apart from ``seconds``; ``note`` says why another engine
     than the one asked for did the search, ``odds`` how probable it is that a state
-    was missed, where that is possible.
+    was missed, where that is possible.  ``memory`` is what the search took at its end,
+    in bytes, where the engine says so.
     """
 
     properties: tuple[str, ...]
@@ -111,6 +112,7 @@ class Result:
     build_seconds: float = 0.0
     note: str | None = None
     odds: float | None = None
+    memory: int | None = None
     at_rest: AtRest | None = None
     finals: tuple[State, ...] = ()
     rest: Rest[Any] | None = None

@@ -1,7 +1,7 @@
 /*
  * Components: the state is split into groups of cells, and what a group holds
  * is kept once, under a number (collapse compression).  A state is the numbers
- * of its components, each in its field of a word.
+ * of its components, each in its field of a lane.
  */
 #ifndef PMAPLAB_COMPONENTS_H
 #define PMAPLAB_COMPONENTS_H
@@ -9,14 +9,14 @@
 #include <pthread.h>
 #include <stdint.h>
 
-#include "store.h"
+#include "lanes.h"
 
 enum { MOST_COMPONENTS = 62 };
 
 struct component {
 	unsigned cells;
 	uint32_t *cell;		/* which cells of the state */
-	unsigned shift, width;	/* its field of a word */
+	unsigned lane, shift, width;	/* its field */
 	unsigned wanted;	/* a width that some thread has asked for */
 	uint32_t count;		/* how many contents are known */
 	uint64_t *rows;		/* them, one after the other */
@@ -25,14 +25,14 @@ struct component {
 	pthread_mutex_t lock;
 };
 
-static inline word field_mask(const struct component *c)
+static inline uint64_t field_mask(const struct component *c)
 {
-	return (((word)1 << c->width) - 1) << c->shift;
+	return (((uint64_t)1 << c->width) - 1) << c->shift;
 }
 
-static inline uint32_t field_of(const struct component *c, word state)
+static inline uint32_t field_of(const struct component *c, const struct wide *state)
 {
-	return (uint32_t)(state >> c->shift) & (uint32_t)(((uint64_t)1 << c->width) - 1);
+	return (uint32_t)(state->lane[c->lane] >> c->shift & (((uint64_t)1 << c->width) - 1));
 }
 
 /* Room for 2^width contents; 0, or -1 without memory. */

@@ -7,11 +7,11 @@
 
 enum { MOST_CHUNKS = 1 << 20 };
 
-struct kept narrow(word state)
+struct packed narrow(word key)
 {
-	struct kept result;
+	struct packed result;
 
-	memcpy(&result, &state, sizeof(result));
+	memcpy(&result, &key, sizeof(result));
 	return result;
 }
 
@@ -23,25 +23,25 @@ int history_open(struct history *h)
 	return h->chunk == NULL ? -1 : 0;
 }
 
-static struct kept *at_place(const struct history *h, uint64_t at)
+static struct packed *at_place(const struct history *h, uint64_t at)
 {
 	return &__atomic_load_n(&h->chunk[at / CHUNK], __ATOMIC_ACQUIRE)[at % CHUNK];
 }
 
 word history_get(const struct history *h, uint64_t at)
 {
-	word state = 0;
+	word key = 0;
 
-	memcpy(&state, at_place(h, at), sizeof(struct kept));
-	return state;
+	memcpy(&key, at_place(h, at), sizeof(struct packed));
+	return key;
 }
 
-void history_set(struct history *h, uint64_t at, word state)
+void history_set(struct history *h, uint64_t at, word key)
 {
-	*at_place(h, at) = narrow(state);
+	*at_place(h, at) = narrow(key);
 }
 
-int history_append(struct history *h, const struct kept *states, unsigned count)
+int history_append(struct history *h, const struct packed *states, unsigned count)
 {
 	uint64_t at = __atomic_fetch_add(&h->count, count, __ATOMIC_RELAXED);
 
@@ -54,7 +54,7 @@ int history_append(struct history *h, const struct kept *states, unsigned count)
 		if (__atomic_load_n(&h->chunk[number], __ATOMIC_ACQUIRE) == NULL) {
 			pthread_mutex_lock(&h->lock);
 			if (h->chunk[number] == NULL) {
-				void *pages = pages_map(CHUNK * sizeof(struct kept), 0);
+				void *pages = pages_map(CHUNK * sizeof(struct packed), 0);
 
 				if (pages != NULL)
 					h->chunks++;

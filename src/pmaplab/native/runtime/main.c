@@ -75,9 +75,15 @@ static void read_input(struct search *s)
 	s->most_memory = number();
 	s->stop_at_first = (int)number();
 	s->fingerprints = (int)number();
-	s->most_bits = (unsigned)number();
-	if (s->most_bits > STATE_BITS)
-		die("a state has not so many bits");
+	s->lane_bits = (unsigned)number();
+	if (s->lane_bits > LANE_BITS || s->lane_bits < FIRST_LANE_LESS)
+		die("a lane has not so many bits");
+	keyword("checkpoint");
+	if (scanf("%95s", s->checkpoint) != 1)
+		die("the input is not what it should be");
+	if (strcmp(s->checkpoint, "-") == 0)
+		s->checkpoint[0] = 0;
+	s->checkpoint_seconds = (double)number() / 1000;
 	keyword("start");
 	s->memory = number();
 	s->cells = number();
@@ -88,7 +94,7 @@ static void read_input(struct search *s)
 		s->start[i] = number();
 	keyword("components");
 	s->components = (unsigned)number();
-	if (s->components > MOST_COMPONENTS || s->threads == 0)
+	if (s->components > MOST_COMPONENTS || s->threads == 0 || s->threads > MOST_THREADS)
 		die("there are too many components, or no threads");
 	for (unsigned i = 0; i < s->components; i++)
 		read_component(s, i);
@@ -123,7 +129,7 @@ static void print_path(const struct search *s, const struct path *path)
 	for (uint64_t i = 0; i <= path->target->level; i++) {
 		if (i)
 			printf(", ");
-		unpack(s, path->state[i], cells);
+		unpack(s, &path->state[i], cells);
 		print_cells(s, cells);
 	}
 	printf("]}");
@@ -146,7 +152,7 @@ static void print_bits(const char *name, const uint64_t *bits, unsigned count)
 
 static void print_result(struct search *s)
 {
-	static const char *why[] = {"", "states", "time", "memory", "first", "error", "parent"};
+	static const char *why[] = {"", "states", "time", "memory", "first", "error", "parent", "wide", "signal"};
 	unsigned count = 0;
 	struct path *paths = need(calloc(model_invariants + 3, sizeof(*paths)));
 	const char *comma = "";
@@ -201,6 +207,12 @@ static void print_result(struct search *s)
 		exit(3);
 }
 
+static void on_signal(int number_of_it)
+{
+	(void)number_of_it;
+	interrupted = 1;
+}
+
 int main(void)
 {
 	struct search *s = need(calloc(1, sizeof(*s)));
@@ -212,6 +224,9 @@ int main(void)
 	/* The parent alone reacts to Ctrl-C. */
 	signal(SIGINT, SIG_IGN);
 	read_input(s);
+	/* With a checkpoint, what was done is kept. */
+	if (s->checkpoint[0])
+		signal(SIGTERM, on_signal);
 	if (search_open(s))
 		die("there is not enough memory");
 	search_run(s);

@@ -18,28 +18,44 @@ struct rest {
 	uint64_t *at;		/* places in the history */
 	uint64_t *moves;	/* by state: who can still move */
 	uint64_t count;
-	struct memo number;	/* state -> its place in `at` */
+	struct memo number;	/* by key: the place in `at` */
 };
 
-static word plain(word state)
+static enum expanded expand_key(struct thread *t, word key, struct wide *state, uint64_t *moved)
 {
-	return state & ~((word)1 << FLAG_BIT);
+	int failed;
+
+	*state = state_of_key(t->search, key);
+	t->key = key;
+	return expand(t, state, moved, &failed);
+}
+
+/* The key of the successor number `n` of a state: it is there, as all are. */
+static int key_of_successor(struct thread *t, const struct wide *state, unsigned n, word *key)
+{
+	struct wide to = successor(state, &t->found[n]);
+
+	*key = 0;
+	return key_of_state(t->search, &to, ALL_LANES, 0, key);
 }
 
 /* Whether a successor is fine; -1 for an error. */
-static int fine(struct thread *t, word state)
+static int fine(struct thread *t, word key)
 {
 	struct search *s = t->search;
 	uint64_t moved;
-	int failed;
-	enum expanded how = expand(t, state, &moved, &failed);
+	struct wide state;
+	enum expanded how = expand_key(t, key, &state, &moved);
 
 	if (how == NO_ROOM || how == BROKEN)
 		return -1;
 	for (unsigned i = 0; i < t->found_count; i++) {
-		const uint64_t *slot = store_find(&s->store,
-		    stored(s, successor(state, t->found[i])));
+		const uint64_t *slot;
+		word to;
 
+		if (key_of_successor(t, &state, i, &to))
+			return -1;
+		slot = store_find(&s->store, stored(s, to));
 		if (slot == NULL)
 			return -1;
 		if (!slot_marked(slot))
@@ -54,12 +70,12 @@ static int64_t mark_waiting(struct search *s)
 	int64_t count = 0;
 
 	for (uint64_t at = 0; at < s->history.count; at++) {
-		word state = history_get(&s->history, at);
+		word key = history_get(&s->history, at);
 		uint64_t *slot;
 
-		if (state == plain(state))
+		if (key == plain_key(key))
 			continue;
-		slot = store_find(&s->store, stored(s, plain(state)));
+		slot = store_find(&s->store, stored(s, plain_key(key)));
 		if (slot == NULL)
 			return -1;
 		slot_mark(slot, 1);
@@ -74,16 +90,16 @@ static int first_round(struct search *s, struct rest *rest)
 	struct thread *t = &s->thread[0];
 
 	for (uint64_t at = s->history.count; at-- > 0;) {
-		word state = history_get(&s->history, at);
+		word key = history_get(&s->history, at);
 		int is_fine;
 
-		if (state == plain(state))
+		if (key == plain_key(key))
 			continue;
-		is_fine = fine(t, plain(state));
+		is_fine = fine(t, plain_key(key));
 		if (is_fine < 0)
 			return -1;
 		if (is_fine) {
-			slot_mark(store_find(&s->store, stored(s, plain(state))), 0);
+			slot_mark(store_find(&s->store, stored(s, plain_key(key))), 0);
 			continue;
 		}
 		if ((rest->count & (rest->count - 1)) == 0) {
@@ -107,13 +123,13 @@ static int more_rounds(struct search *s, struct rest *rest)
 
 		again = 0;
 		for (uint64_t i = 0; i < rest->count; i++) {
-			word state = plain(history_get(&s->history, rest->at[i]));
-			int is_fine = fine(t, state);
+			word key = plain_key(history_get(&s->history, rest->at[i]));
+			int is_fine = fine(t, key);
 
 			if (is_fine < 0)
 				return -1;
 			if (is_fine) {
-				slot_mark(store_find(&s->store, stored(s, state)), 0);
+				slot_mark(store_find(&s->store, stored(s, key)), 0);
 				again = 1;
 			} else {
 				rest->at[kept++] = rest->at[i];
@@ -133,24 +149,24 @@ static int work_out(struct search *s, struct rest *rest)
 	if (rest->moves == NULL || memo_open(&rest->number))
 		return -1;
 	for (uint64_t i = 0; i < rest->count; i++) {
-		word state = plain(history_get(&s->history, rest->at[i]));
+		word key = plain_key(history_get(&s->history, rest->at[i]));
 
-		if (memo_put(&rest->number, state | KEY_BIT, i))
+		if (memo_put(&rest->number, key | KEY_BIT, i))
 			return -1;
 	}
 	for (int again = 1; again;) {
 		again = 0;
 		for (uint64_t i = 0; i < rest->count; i++) {
-			word state = plain(history_get(&s->history, rest->at[i])), number;
+			word key = plain_key(history_get(&s->history, rest->at[i])), to, number;
 			uint64_t moves;
-			int failed;
-			enum expanded how = expand(t, state, &moves, &failed);
+			struct wide state;
+			enum expanded how = expand_key(t, key, &state, &moves);
 
 			if (how == NO_ROOM || how == BROKEN)
 				return -1;
 			for (unsigned n = 0; n < t->found_count; n++) {
-				if (!memo_get(&rest->number,
-				    successor(state, t->found[n]) | KEY_BIT, &number))
+				if (key_of_successor(t, &state, n, &to) ||
+				    !memo_get(&rest->number, to | KEY_BIT, &number))
 					return -1;
 				moves |= rest->moves[(uint64_t)number];
 			}
@@ -173,13 +189,14 @@ int judge_progress(struct search *s)
 	if (first_round(s, &rest) || more_rounds(s, &rest) || work_out(s, &rest))
 		goto out;
 	for (uint64_t i = 0; i < rest.count; i++) {
-		word state = plain(history_get(&s->history, rest.at[i]));
+		word key = plain_key(history_get(&s->history, rest.at[i]));
+		struct wide state = state_of_key(s, key);
 
 		for (unsigned agent = 0; agent < s->agents; agent++) {
 			if (!s->agent[agent].works || rest.moves[i] >> agent & 1 ||
-			    is_done(s, state, agent))
+			    is_done(s, &state, agent))
 				continue;
-			note(s, &s->stuck, state, history_level_of(&s->history, rest.at[i]), agent);
+			note(s, &s->stuck, &state, key, history_level_of(&s->history, rest.at[i]), agent);
 			break;
 		}
 	}

@@ -1,6 +1,7 @@
 /* The levels, the threads, and the limits. */
 #include "search.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -12,7 +13,10 @@ enum {
 	BATCH = 64,		/* successors whose slots are fetched together */
 	BLOCK = 512,		/* states that a thread takes at once */
 	OUT = 1024,		/* new states that it hands over at once */
+	AHEAD_STATES = 8,	/* whose memory is asked for before they are expanded */
 	ALONE = 4096,		/* states of a level that one thread does alone */
+	FIRST_LAYOUT = 4096,	/* states at which lanes are chosen; again at 16 times as many */
+	LAST_LAYOUT = 1 << 17,
 	LOAD_PERCENT = 75
 };
 
@@ -26,11 +30,7 @@ double now(void)
 
 void request(struct search *s, enum pause what)
 {
-	int seen = __atomic_load_n(&s->pause, __ATOMIC_RELAXED);
-
-	while (seen < (int)what && !__atomic_compare_exchange_n(&s->pause, &seen, (int)what, 0,
-	    __ATOMIC_RELEASE, __ATOMIC_RELAXED))
-		;
+	__atomic_fetch_or(&s->pause, (int)what, __ATOMIC_RELEASE);
 }
 
 void stop(struct search *s, enum stop why)
@@ -41,6 +41,9 @@ void stop(struct search *s, enum stop why)
 	    __ATOMIC_RELAXED);
 	request(s, STOP);
 }
+
+/* Set by a signal. */
+volatile sig_atomic_t interrupted;
 
 static int thread_open(struct search *s, struct thread *t)
 {
@@ -79,33 +82,47 @@ static int flush(struct thread *t)
 	return 0;
 }
 
-/* Put the successors of the batch into the store; 0, or -1 when it is full (what
- * is left stays in the batch) or the search is over. */
+/* Complete the keys of the batch and ask for their slots; how many are complete. */
+static unsigned complete(struct thread *t)
+{
+	struct search *s = t->search;
+
+	for (unsigned i = 0; i < t->batch_count; i++) {
+		struct pending *p = &t->batch[i];
+
+		if (key_of_state(s, &p->to, p->changed, 1, &p->key)) {
+			request(s, GROW_LANES);
+			return i;
+		}
+		p->changed = 0;
+		store_prefetch(&s->store, stored(s, p->key));
+	}
+	return t->batch_count;
+}
+
+/* Put the successors of the batch into the store; 0, or -1 when it or a lane is full
+ * (what is left stays in the batch) or the search is over. */
 static int drain(struct thread *t)
 {
 	struct search *s = t->search;
-	int status = 0;
-	unsigned i;
+	unsigned count = complete(t), i = 0;
+	int status = count == t->batch_count ? 0 : -1;
 
-	for (i = 0; i < t->batch_count; i++) {
-		word state = t->batch[i].to;
-		enum stored how = store_put(&s->store, stored(s, state));
+	while (i < count) {
+		const struct pending *p = &t->batch[i];
+		enum stored how = store_put(&s->store, stored(s, p->key));
 
 		if (how == STORE_FULL) {
 			request(s, MAKE_ROOM);
 			status = -1;
 			break;
 		}
+		i++;
 		if (how == STORED_BEFORE)
 			continue;
-		t->out[t->out_count++] = narrow(state);
-		if (t->batch[i].concerns && judge(t, state, t->batch[i].concerns, s->level + 1)) {
-			i++;
-			status = -1;
-			break;
-		}
-		if (t->out_count == OUT && flush(t)) {
-			i++;
+		t->out[t->out_count++] = narrow(p->key);
+		if ((p->concerns && judge(t, &p->to, p->key, p->concerns, s->level + 1)) ||
+		    (t->out_count == OUT && flush(t))) {
 			status = -1;
 			break;
 		}
@@ -115,7 +132,7 @@ static int drain(struct thread *t)
 	return status;
 }
 
-static int emit(struct thread *t, word state)
+static int emit(struct thread *t, const struct wide *state, word key)
 {
 	struct search *s = t->search;
 
@@ -131,10 +148,18 @@ static int emit(struct thread *t, word state)
 		t->batch_room = room;
 	}
 	for (unsigned i = 0; i < t->found_count; i++) {
-		word to = successor(state, t->found[i]);
+		struct pending *p = &t->batch[t->batch_count++];
 
-		t->batch[t->batch_count++] = (struct pending){to, concerns_of(s, t->found[i])};
-		store_prefetch(&s->store, stored(s, to));
+		p->to = successor(state, &t->found[i]);
+		p->key = key;
+		p->concerns = concerns_of(s, &t->found[i]);
+		p->changed = 0;
+		for (unsigned n = 0; n < LANES; n++) {
+			if (p->to.lane[n] != state->lane[n]) {
+				p->changed |= 1u << n;
+				lane_prefetch(&s->lane[n], p->to.lane[n]);
+			}
+		}
 	}
 	return 0;
 }
@@ -177,6 +202,8 @@ static void watch(struct thread *t)
 		request(s, MAKE_ROOM);
 	if (s->most_states && states > s->most_states)
 		stop(s, STOPPED_STATES);
+	if (interrupted)
+		stop(s, STOPPED_SIGNAL);
 	if (t != s->thread)
 		return;
 	if (s->most_seconds && now() - s->started > s->most_seconds)
@@ -196,6 +223,30 @@ static void watch(struct thread *t)
 	}
 }
 
+/* A few states of a range, whose memory was asked for. */
+struct ahead {
+	struct wide state[AHEAD_STATES];
+	word key[AHEAD_STATES];
+	uint64_t next;		/* the next one to read */
+};
+
+static void look_ahead(struct search *s, struct ahead *ahead, uint64_t at, uint64_t to)
+{
+	for (; ahead->next < to && ahead->next < at + AHEAD_STATES; ahead->next++) {
+		unsigned place = (unsigned)(ahead->next % AHEAD_STATES);
+
+		ahead->key[place] = plain_key(history_get(&s->history, ahead->next));
+		ahead->state[place] = state_of_key(s, ahead->key[place]);
+		foresee(s, &ahead->state[place]);
+		if (ahead->next + AHEAD_STATES < to) {
+			word key = plain_key(history_get(&s->history, ahead->next + AHEAD_STATES));
+
+			for (unsigned i = 0; i < LANES; i++)
+				__builtin_prefetch(&s->lane[i].content[lane_part(s, key, i)]);
+		}
+	}
+}
+
 static void *work(void *argument)
 {
 	struct thread *t = argument;
@@ -205,23 +256,28 @@ static void *work(void *argument)
 	if (drain(t))
 		goto out;
 	while (!__atomic_load_n(&s->pause, __ATOMIC_ACQUIRE) && take(s, &range)) {
+		struct ahead ahead;
+
+		ahead.next = range.from;
 		for (uint64_t at = range.from; at < range.to; at++) {
-			word state = history_get(&s->history, at);
+			const struct wide *state = &ahead.state[at % AHEAD_STATES];
 			enum expanded how;
 			uint64_t moved;
 			int failed;
 
+			look_ahead(s, &ahead, at, range.to);
+			t->key = ahead.key[at % AHEAD_STATES];
 			how = expand(t, state, &moved, &failed);
-			if (how == NO_ROOM || how == BROKEN || emit(t, state)) {
+			if (how == NO_ROOM || how == BROKEN || emit(t, state, t->key)) {
 				put_back(s, at, range.to);
 				goto out;
 			}
 			__atomic_store_n(&t->transitions,
 			    t->transitions + t->found_count + t->failures, __ATOMIC_RELAXED);
 			if (failed >= 0)
-				note(s, &s->failure, state, s->level, (unsigned)failed);
+				note(s, &s->failure, state, t->key, s->level, (unsigned)failed);
 			if (how == WAITING)
-				history_set(&s->history, at, state | (word)1 << FLAG_BIT);
+				history_set(&s->history, at, t->key | (word)1 << FLAG_BIT);
 			if (t->batch_count >= BATCH && drain(t)) {
 				put_back(s, at + 1, range.to);
 				goto out;
@@ -307,6 +363,17 @@ static int batches_left(const struct search *s)
 	return 0;
 }
 
+/* Give back what nobody can look at any more. */
+static void tidy(struct search *s)
+{
+	for (unsigned i = 0; i < s->agents; i++)
+		kept_tidy(s->agent[i].steps);
+	for (unsigned i = 0; i < s->units; i++) {
+		entries_free(s->unit[i].memo.entries->older);
+		s->unit[i].memo.entries->older = NULL;
+	}
+}
+
 /* Expand the states of one level; 0, or -1 when the search is over. */
 static int run_level(struct search *s, uint64_t from, uint64_t to)
 {
@@ -320,25 +387,25 @@ static int run_level(struct search *s, uint64_t from, uint64_t to)
 		if (s->cursor > s->end)
 			s->cursor = s->end;
 		pause = s->pause;
-		if (pause == STOP)
-			return -1;
-		if (pause == REPACK) {
-			if (repack(s)) {
-				stop(s, STOPPED_MEMORY);
-				return -1;
-			}
-			s->repacks++;
+		if (!(pause & STOP) && (pause & REPACK || (s->states >= s->next_layout &&
+		    s->next_layout <= LAST_LAYOUT))) {
+			int anew = s->states >= s->next_layout;
+			enum laid_out how = repack(s, anew);
+
+			if (anew)
+				s->next_layout *= 16;
+			if (how != LAID_OUT)
+				stop(s, how == TOO_WIDE ? STOPPED_WIDE : STOPPED_MEMORY);
 		}
-		if (pause == FORGET && steps_renew(s)) {
+		if (pause & STOP || s->stopped)
+			return -1;
+		if ((pause & FORGET && (invariants_renew(s) || steps_renew(s))) ||
+		    (pause & GROW_LANES && grow_lanes(s)) ||
+		    (pause & MAKE_ROOM && make_room(s))) {
 			stop(s, STOPPED_MEMORY);
 			return -1;
 		}
-		if (pause == MAKE_ROOM) {
-			if (make_room(s)) {
-				stop(s, STOPPED_MEMORY);
-				return -1;
-			}
-		}
+		tidy(s);
 		if (s->cursor >= s->end && !s->again_count && !batches_left(s))
 			return 0;
 	}
@@ -363,8 +430,11 @@ int search_open(struct search *s)
 		if (thread_open(s, &s->thread[i]))
 			return -1;
 	}
-	if (history_open(&s->history) || store_open(&s->store, FIRST_STORE_BITS,
-	    s->fingerprints ? FINGERPRINT_BITS - LOW_BITS : 0, 0))
+	s->store.bits = FIRST_STORE_BITS;
+	if (history_open(&s->history))
+		return -1;
+	s->next_layout = FIRST_LAYOUT;
+	if (invariants_open(s))
 		return -1;
 	return steps_open(s);
 }
@@ -373,28 +443,77 @@ int search_open(struct search *s)
 static int begin(struct search *s)
 {
 	struct thread *t = &s->thread[0];
-	word state = 0;
+	struct wide state = {{0}};
+	word key = 0;
 
-	t->out[t->out_count++] = narrow(state);
-	if (store_put(&s->store, stored(s, state)) != STORED_NEW || flush(t) ||
+	for (unsigned i = 0; i < LANES; i++) {
+		if (lane_open(&s->lane[i], FIRST_SLOT_BITS, FIRST_SLOT_BITS)) {
+			stop(s, STOPPED_MEMORY);
+			return -1;
+		}
+	}
+	if (set_key_widths(s) || key_of_state(s, &state, ALL_LANES, 1, &key)) {
+		stop(s, STOPPED_MEMORY);
+		return -1;
+	}
+	t->out[t->out_count++] = narrow(key);
+	if (store_open(&s->store, FIRST_STORE_BITS, s->fingerprints ? FINGERPRINT_BITS - LOW_BITS :
+	    FIRST_STORE_BITS, 0) || store_put(&s->store, stored(s, key)) != STORED_NEW || flush(t) ||
 	    history_level(&s->history, 0) || history_level(&s->history, 1)) {
 		stop(s, STOPPED_MEMORY);
 		return -1;
 	}
-	return judge(t, state, ~(uint64_t)0, 0);
+	return judge(t, &state, key, ~(uint64_t)0, 0);
+}
+
+static uint64_t transitions(const struct search *s)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < s->threads; i++)
+		sum += s->thread[i].transitions;
+	return sum;
+}
+
+/* The first level, or that of a checkpoint; 0, or -1 when the search is over. */
+static int begin_or_resume(struct search *s)
+{
+	int found = s->checkpoint[0] ? checkpoint_read(s) : 0;
+
+	if (found < 0) {
+		fprintf(stderr, "the checkpoint is damaged, or there is no memory for it\n");
+		exit(3);
+	}
+	if (!found && begin(s))
+		return -1;
+	if (invariants_renew(s)) {
+		stop(s, STOPPED_MEMORY);
+		return -1;
+	}
+	return 0;
 }
 
 void search_run(struct search *s)
 {
-	s->started = s->reported = now();
-	if (begin(s))
+	double kept = s->started = s->reported = now();
+
+	if (begin_or_resume(s))
 		return;
-	for (s->level = 0;; s->level++) {
+	for (;; s->level++) {
 		uint64_t from = s->history.level[s->level], to = s->history.level[s->level + 1];
+		uint64_t before = transitions(s);
 		int found = s->failure.found;
 
-		if (run_level(s, from, to))
+		if (s->checkpoint[0] && now() - kept > s->checkpoint_seconds) {
+			checkpoint_write(s, to, before);
+			kept = now();
+		}
+		if (run_level(s, from, to)) {
+			if (s->checkpoint[0] && s->stopped != STOPPED_ERROR &&
+			    s->stopped != STOPPED_WIDE)
+				checkpoint_write(s, to, before);
 			break;
+		}
 		if (history_level(&s->history, s->history.count)) {
 			stop(s, STOPPED_MEMORY);
 			break;
@@ -411,11 +530,11 @@ void search_run(struct search *s)
 			break;
 		}
 	}
-	s->transitions = 0;
-	for (unsigned i = 0; i < s->threads; i++)
-		s->transitions += s->thread[i].transitions;
+	s->transitions = transitions(s);
 	if (s->complete && judge_progress(s)) {
 		s->complete = 0;
 		stop(s, STOPPED_MEMORY);
 	}
+	if (s->checkpoint[0] && s->complete)
+		checkpoint_remove();
 }

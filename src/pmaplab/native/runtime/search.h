@@ -4,51 +4,56 @@
  * What an agent's step does depends on a few components of the state only:
  * those that it touched when it ran.  So each step is run once for what these
  * hold and kept; afterwards it is one look-up, and the successor is the state
- * exclusive-or a difference.  Invariants are kept in the same way.
+ * exclusive-or a difference.  What an invariant says is kept by the values of
+ * the cells that it reads.
  */
 #ifndef PMAPLAB_SEARCH_H
 #define PMAPLAB_SEARCH_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 
 #include "components.h"
+#include "kept.h"
+#include "lanes.h"
 #include "memo.h"
 #include "model.h"
 #include "store.h"
 
 enum {
-	STATE_BITS = 111,	/* of a word that are a state's */
-	FLAG_BIT = 111,		/* of a word in the history: somebody waits */
-	MASK_SHIFT = 111,	/* the number of a mask, in a key of a memo */
-	MOST_MASKS = 1 << 16,
+	KEY_BITS = 95,		/* of a state's key */
+	FLAG_BIT = 95,		/* of a key in the history: somebody waits */
+	TOP_SHIFT = LANE_BITS - FIRST_LANE_LESS,	/* of a first lane: other than fields */
+	MOST_MASKS = 1 << FIRST_LANE_LESS,
 	MOST_AGENTS = 60,
 	FINGERPRINT_BITS = 64,
 	MOST_UNITS = 64,
 	MOST_CONCERNS = 1 << 13,
 	FIRST_STORE_BITS = 12,
+	FIRST_SLOT_BITS = 14,	/* of a lane */
 	CHUNK = 1 << 18		/* states in a chunk of the history */
 };
 
 #define KEY_BIT		((word)1 << 127)
 
-/* What comes out of a step, in the top bits of a value of a memo. */
+/* What comes out of a step, in the top bits of the first lane of what is kept. */
 enum { OUT_ONE, OUT_NONE, OUT_DONE, OUT_MANY };
-#define OUT_SHIFT	124
+#define OUT_SHIFT	62
 /* Below that, the number of the set of invariants that may say something else. */
-#define CONCERNS_SHIFT	111
+#define CONCERNS_SHIFT	TOP_SHIFT
 
 /* Several successors, or a failure. */
 struct outcomes {
 	struct outcomes *next;
 	uint32_t count, transitions;
 	int failed;
-	word value[];		/* each as if it were the only one */
+	struct wide value[];	/* each as if it were the only one */
 };
 
 struct mask {
-	word bits;
+	struct wide bits;
 	uint64_t components;
 };
 
@@ -56,9 +61,18 @@ struct agent {
 	uint64_t base, cpu;
 	unsigned component;
 	int works;		/* it counts for progress */
-	struct memo memo;
+	struct kept_steps *steps;
 	uint16_t *mask;		/* by the number of its component */
 	unsigned mask_bits;
+};
+
+/* What an invariant sees of a component: the values of the cells that it reads. */
+struct view {
+	unsigned component;
+	struct component values;
+	uint32_t *number;	/* of the values, plus one, by that of the content */
+	unsigned bits;		/* room for 2^bits contents */
+	unsigned shift;		/* in a key of the memo */
 };
 
 /* An invariant, asked for one CPU.  In a set, those beyond MOST_UNITS share the
@@ -67,25 +81,28 @@ struct unit {
 	unsigned invariant;
 	uint64_t cpu;
 	struct memo memo;
-	uint64_t components;	/* that it has ever touched */
-	uint16_t mask;
+	uint64_t *reads;	/* cells that it has ever read, one bit each */
+	struct view *view;	/* of all that are known of these */
+	unsigned views;
+	int stale;		/* not all cells are in the views, or these are too narrow */
+	int never;		/* too much to be kept */
 };
 
 /* A counterexample to come: its last state, at its level. */
 struct target {
 	int found;
 	uint64_t level;
-	word state;
+	word key;
 	uint64_t hash;
 	unsigned agent;		/* which fails, or never moves again */
 };
 
-struct kept {
-	uint16_t part[7];
+struct packed {
+	uint32_t part[3];
 };
 
 struct history {
-	struct kept **chunk;
+	struct packed **chunk;
 	uint64_t chunks, count;
 	uint64_t *level;	/* where each level begins */
 	uint64_t levels;
@@ -96,29 +113,36 @@ struct range {
 	uint64_t from, to;
 };
 
-enum pause { RUN, MAKE_ROOM, FORGET, REPACK, STOP };
+/* Why all threads pause, one bit each: a store or a lane is nearly full, an
+ * invariant has read more cells, a field is full, the search is over. */
+enum pause { RUN, MAKE_ROOM = 1, GROW_LANES = 2, FORGET = 4, REPACK = 8, STOP = 16 };
 
 enum stop {
 	NOT_STOPPED, STOPPED_STATES, STOPPED_TIME, STOPPED_MEMORY, STOPPED_FIRST, STOPPED_ERROR,
-	STOPPED_PARENT
+	STOPPED_PARENT, STOPPED_WIDE, STOPPED_SIGNAL
 };
 
 struct pending {
-	word to;
+	struct wide to;
+	word key;		/* right but for the lanes in `changed` */
 	uint64_t concerns;	/* units, one bit each */
+	unsigned changed;
 };
+
+enum { ALL_LANES = (1 << LANES) - 1 };
 
 struct thread {
 	struct search *search;
 	struct machine machine;
 	uint64_t *base, *row, *labels;
-	word unpacked;		/* the state in `base` */
+	struct wide unpacked;	/* the state in `base` */
 	int is_unpacked;
+	word key;		/* of the state that is expanded */
 	struct pending *batch;
 	unsigned batch_count, batch_room;
-	struct kept *out;
+	struct packed *out;
 	unsigned out_count;
-	word *found;		/* of one expansion: differences, and more, as above */
+	struct wide *found;	/* of one expansion: differences, and more, as above */
 	unsigned found_count, found_room;
 	unsigned failures;	/* transitions of one expansion that fail */
 	uint64_t transitions, added;
@@ -138,6 +162,7 @@ struct search {
 	uint64_t *start;	/* the first state */
 
 	/* what was found */
+	struct lane lane[LANES];
 	struct store store;
 	struct history history;
 	uint64_t states, transitions, depth;
@@ -164,21 +189,25 @@ struct search {
 	uint64_t cursor, end, level;
 	struct range *again;
 	unsigned again_count;
-	int pause;			/* an enum pause */
+	int pause;			/* of enum pause */
+	uint64_t next_layout;		/* states at which lanes are chosen again */
 	uint64_t repacks;
 
-	unsigned most_bits;		/* of a state */
+	unsigned lane_bits;		/* of a lane that are fields */
 	int fingerprints;		/* the store holds hashes of states */
 
 	/* limits; 0 stands for none */
 	uint64_t most_states, most_memory;
 	double most_seconds, started, reported;
 	int stop_at_first;
+	char checkpoint[96];	/* what stands in the first line of one, or nothing */
+	double checkpoint_seconds;
 };
 
 /* --- search.c: the parts in order of use ----------------------------------- */
 
 double now(void);
+extern volatile sig_atomic_t interrupted;
 /* What the store holds of a state. */
 static inline word stored(const struct search *s, word state)
 {
@@ -211,56 +240,151 @@ enum expanded { EXPANDED, WAITING, NO_ROOM, BROKEN };
  * cannot move, NO_ROOM if a field must grow first, BROKEN when there was an
  * error.  `moved` receives who can move, and `failed` the first who fails.
  */
-static inline uint64_t concerns_of(const struct search *s, word value)
+enum expanded expand(struct thread *t, const struct wide *state, uint64_t *moved, int *failed);
+/* Ask early for the memory that expand() looks at. */
+void foresee(struct search *s, const struct wide *state);
+
+static inline uint64_t concerns_of(const struct search *s, const struct wide *value)
 {
-	return s->concerns[(uint32_t)(value >> CONCERNS_SHIFT) & (MOST_CONCERNS - 1)];
+	return s->concerns[value->lane[0] >> CONCERNS_SHIFT & (MOST_CONCERNS - 1)];
 }
 
-enum expanded expand(struct thread *t, word state, uint64_t *moved, int *failed);
 /* The state that `value`, one of thread->found, makes of a state. */
-static inline word successor(word state, word value)
+static inline struct wide successor(const struct wide *state, const struct wide *value)
 {
-	return state ^ (value & (((word)1 << STATE_BITS) - 1));
+	struct wide result;
+
+	for (unsigned i = 0; i < LANES; i++)
+		result.lane[i] = state->lane[i] ^ value->lane[i];
+	result.lane[0] &= ((uint64_t)1 << TOP_SHIFT) - 1;
+	return result;
 }
 
-/* Ask the units in a set about a state at a level; 0, or -1 for an error. */
-int judge(struct thread *t, word state, uint64_t units, uint64_t level);
-uint64_t state_hash(const struct search *s, word state);
-void unpack(const struct search *s, word state, uint64_t *cells);
-int is_done(struct search *s, word state, unsigned agent);
-void note(struct search *s, struct target *target, word state, uint64_t level, unsigned agent);
+static inline int same_state(const struct wide *a, const struct wide *b)
+{
+	return a->lane[0] == b->lane[0] && a->lane[1] == b->lane[1] &&
+	    a->lane[2] == b->lane[2] && a->lane[3] == b->lane[3];
+}
+
+static inline word plain_key(word key)
+{
+	return key & ~((word)1 << FLAG_BIT);
+}
+
+static inline uint64_t lane_part(const struct search *s, word key, unsigned lane)
+{
+	return (uint64_t)(key >> s->lane[lane].shift) & (((uint64_t)1 << s->lane[lane].width) - 1);
+}
+
+/* The state of a key. */
+static inline struct wide state_of_key(const struct search *s, word key)
+{
+	struct wide result;
+
+	for (unsigned i = 0; i < LANES; i++)
+		result.lane[i] = s->lane[i].content[lane_part(s, key, i)];
+	return result;
+}
+
+/* The key of a state that differs in some lanes from that of `*key`; -1 where one
+ * of them is not known (and has no room, if `add` says that new ones have numbers). */
+static inline int key_of_state(struct search *s, const struct wide *state, unsigned changed,
+    int add, word *key)
+{
+	word result = *key;
+
+	for (; changed; changed &= changed - 1) {
+		unsigned i = (unsigned)__builtin_ctz(changed);
+		struct lane *lane = &s->lane[i];
+		uint64_t number;
+
+		if (lane_number(lane, state->lane[i], add, &number))
+			return -1;
+		result &= ~((((word)1 << lane->width) - 1) << lane->shift);
+		result |= (word)number << lane->shift;
+	}
+	*key = result;
+	return 0;
+}
+
+uint64_t state_hash(const struct search *s, const struct wide *state);
+void unpack(const struct search *s, const struct wide *state, uint64_t *cells);
+/* Fill the machine's cells. */
+void load_state(struct thread *t, const struct wide *state);
+int is_done(struct search *s, const struct wide *state, unsigned agent);
+void merge_labels(struct search *s, const uint64_t *labels);
+int broken(struct thread *t, word key, uint64_t level, enum ending how, int agent, int invariant);
+void note(struct search *s, struct target *target, const struct wide *state, word key,
+    uint64_t level, unsigned agent);
 int steps_open(struct search *s);
 /* Forget what is kept of steps: they must be seen again by what they concern. */
 int steps_renew(struct search *s);
-/* Forget what is kept of steps and invariants. */
-int steps_forget(struct search *s);
-/* Keep it, with every word moved to where the fields are now. */
-int steps_move(struct search *s, word (*moved)(const void *how, word state), const void *how);
+/* Keep it, with all fields moved to where they are now. */
+int steps_move(struct search *s, struct wide (*moved)(const void *how, const struct wide *value),
+    const void *how);
+/* Room for the masks of as many contents as there can be now. */
+int steps_fit(struct search *s);
+
+/* --- invariants.c ------------------------------------------------------------- */
+
+int invariants_open(struct search *s);
+/* Of a unit, in a set of units. */
+uint64_t unit_bit(unsigned unit);
+/* Ask the units in a set about a state at a level; 0, or -1 for an error. */
+int judge(struct thread *t, const struct wide *state, word key, uint64_t units, uint64_t level);
+/* See all cells that were read. */
+int invariants_renew(struct search *s);
+/* Room for as many contents as there can be now. */
+int invariants_fit(struct search *s);
 
 /* --- history.c ---------------------------------------------------------------- */
 
 int history_open(struct history *h);
-int history_append(struct history *h, const struct kept *states, unsigned count);
+int history_append(struct history *h, const struct packed *states, unsigned count);
 word history_get(const struct history *h, uint64_t at);
-void history_set(struct history *h, uint64_t at, word state);
-struct kept narrow(word state);
+void history_set(struct history *h, uint64_t at, word key);
+struct packed narrow(word key);
 int history_level(struct history *h, uint64_t from);
 uint64_t history_level_of(const struct history *h, uint64_t at);
 
+/* --- layout.c ------------------------------------------------------------------ */
+
+/* The bits of a lane that are fields. */
+unsigned room_of(const struct search *s, unsigned lane);
+/* The lane of each component, which has so many bits; -1 where they do not fit. */
+int choose_lanes(struct search *s, const unsigned *bits, unsigned *to);
+
 /* --- repack.c ------------------------------------------------------------------ */
 
-/* Wider fields, or fewer components; 0, or -1 without memory. */
-int repack(struct search *s);
+enum laid_out { LAID_OUT, NO_MEMORY, TOO_WIDE };
+
+/* Wider fields, in the lanes where they are if possible, or all of it anew. */
+enum laid_out repack(struct search *s, int anew);
+/* Put all states of the history into a store that is large enough; 0, or -1. */
+int rebuild_store(struct search *s);
+/* Larger lanes; 0, or -1 without memory. */
+int grow_lanes(struct search *s);
+/* Divide a key between the lanes; 0, or -1 where it is too short. */
+int set_key_widths(struct search *s);
 /* A store of twice the size; 0, or -1 without memory. */
 int make_room(struct search *s);
 uint64_t memory_used(const struct search *s);
+
+/* --- checkpoint.c --------------------------------------------------------------- */
+
+/* Keep the search as it was when this level began, with so many states; ends the
+ * process where that fails. */
+void checkpoint_write(struct search *s, uint64_t states, uint64_t transitions);
+/* 1 when there was one, 0 when not, -1 for one that is damaged, or no memory. */
+int checkpoint_read(struct search *s);
+void checkpoint_remove(void);
 
 /* --- paths.c -------------------------------------------------------------------- */
 
 /* The states on a shortest way to a target, the first one first. */
 struct path {
 	const struct target *target;
-	word *state;		/* target->level + 1 of them */
+	struct wide *state;	/* target->level + 1 of them */
 };
 
 /* Find the ways to some targets at once; 0, or -1 when one is not found. */

@@ -1,11 +1,11 @@
-/* Steps and invariants: run once for what they depend on, then looked up. */
+/* Steps: run once for what they depend on, then looked up. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "memory.h"
 #include "search.h"
 
-uint64_t state_hash(const struct search *s, word state)
+uint64_t state_hash(const struct search *s, const struct wide *state)
 {
 	uint64_t sum = 0;
 
@@ -14,27 +14,27 @@ uint64_t state_hash(const struct search *s, word state)
 	return sum;
 }
 
-void unpack(const struct search *s, word state, uint64_t *cells)
+void unpack(const struct search *s, const struct wide *state, uint64_t *cells)
 {
 	memcpy(cells, s->start, s->cells * sizeof(*cells));
 	for (unsigned i = 0; i < s->components; i++)
 		component_unpack(&s->component[i], field_of(&s->component[i], state), cells);
 }
 
-/* Fill the machine's cells, from a copy that is kept for several uses. */
-static void load_state(struct thread *t, word state)
+/* From a copy that is kept for several uses. */
+void load_state(struct thread *t, const struct wide *state)
 {
 	struct search *s = t->search;
 
-	if (!t->is_unpacked || t->unpacked != state) {
+	if (!t->is_unpacked || !same_state(&t->unpacked, state)) {
 		unpack(s, state, t->base);
-		t->unpacked = state;
+		t->unpacked = *state;
 		t->is_unpacked = 1;
 	}
 	memcpy(t->machine.s, t->base, s->cells * sizeof(uint64_t));
 }
 
-int is_done(struct search *s, word state, unsigned agent)
+int is_done(struct search *s, const struct wide *state, unsigned agent)
 {
 	const struct agent *a = &s->agent[agent];
 	const struct component *c = &s->component[a->component];
@@ -47,7 +47,7 @@ int is_done(struct search *s, word state, unsigned agent)
 	return 0;
 }
 
-static void merge_labels(struct search *s, const uint64_t *labels)
+void merge_labels(struct search *s, const uint64_t *labels)
 {
 	for (unsigned i = 0; i < model_labels / 64 + 1; i++) {
 		if (labels[i])
@@ -55,8 +55,7 @@ static void merge_labels(struct search *s, const uint64_t *labels)
 	}
 }
 
-static int broken(struct thread *t, word state, uint64_t level, enum ending how, int agent,
-    int invariant)
+int broken(struct thread *t, word key, uint64_t level, enum ending how, int agent, int invariant)
 {
 	struct search *s = t->search;
 
@@ -65,14 +64,15 @@ static int broken(struct thread *t, word state, uint64_t level, enum ending how,
 		s->error = how;
 		s->error_agent = agent;
 		s->error_invariant = invariant;
-		s->error_at = (struct target){1, level, state, 0, 0};
+		s->error_at = (struct target){1, level, key, 0, 0};
 	}
 	pthread_mutex_unlock(&s->lock);
 	stop(s, STOPPED_ERROR);
 	return -1;
 }
 
-void note(struct search *s, struct target *target, word state, uint64_t level, unsigned agent)
+void note(struct search *s, struct target *target, const struct wide *state, word key,
+    uint64_t level, unsigned agent)
 {
 	uint64_t hash;
 
@@ -84,7 +84,7 @@ void note(struct search *s, struct target *target, word state, uint64_t level, u
 	if (!target->found || level < target->level || (level == target->level &&
 	    (hash < target->hash || (hash == target->hash && agent < target->agent)))) {
 		target->level = level;
-		target->state = state;
+		target->key = key;
 		target->hash = hash;
 		target->agent = agent;
 		__atomic_store_n(&target->found, 1, __ATOMIC_RELEASE);
@@ -94,7 +94,18 @@ void note(struct search *s, struct target *target, word state, uint64_t level, u
 
 /* --- masks -------------------------------------------------------------------- */
 
-/* Under the lock: the number of the mask of some components; it may grow. */
+static void set_mask_bits(struct search *s, unsigned number)
+{
+	struct mask *mask = &s->mask[number];
+
+	memset(&mask->bits, 0, sizeof(mask->bits));
+	for (unsigned i = 0; i < s->components; i++) {
+		if (mask->components >> i & 1)
+			mask->bits.lane[s->component[i].lane] |= field_mask(&s->component[i]);
+	}
+}
+
+/* Under the lock: the number of the mask of some components. */
 static unsigned mask_of(struct search *s, uint64_t components)
 {
 	unsigned number;
@@ -106,39 +117,40 @@ static unsigned mask_of(struct search *s, uint64_t components)
 	if (number == MOST_MASKS)
 		return MOST_MASKS;
 	s->mask[number].components = components;
-	s->mask[number].bits = 0;
-	for (unsigned i = 0; i < s->components; i++) {
-		if (components >> i & 1)
-			s->mask[number].bits |= field_mask(&s->component[i]);
-	}
+	set_mask_bits(s, number);
 	__atomic_store_n(&s->masks, number + 1, __ATOMIC_RELEASE);
 	return number;
 }
 
-static word key_of(const struct search *s, word state, unsigned mask)
+static inline struct wide key_of(const struct search *s, const struct wide *state, unsigned mask)
 {
-	return (state & s->mask[mask].bits) | (word)mask << MASK_SHIFT | KEY_BIT;
+	struct wide key;
+
+	for (unsigned i = 0; i < LANES; i++)
+		key.lane[i] = state->lane[i] & s->mask[mask].bits.lane[i];
+	key.lane[0] |= (uint64_t)mask << TOP_SHIFT | LANE_TOP;
+	return key;
 }
 
 /* Under the lock: keep a value for what was touched. */
-static int keep(struct search *s, struct memo *memo, uint16_t *mask, word state,
-    uint64_t touched, word value)
+static int keep(struct search *s, struct agent *a, uint16_t *mask, const struct wide *state,
+    uint64_t touched, const struct wide *value)
 {
-	word known;
-	unsigned number;
+	unsigned number = *mask;
+	struct wide key;
 
 	touched &= ((uint64_t)1 << MOST_COMPONENTS) - 1;
-	number = *mask;
 	if (touched & ~s->mask[number].components)
 		number = mask_of(s, s->mask[number].components | touched);
 	if (number == MOST_MASKS) {
-		request(s, REPACK);
+		stop(s, STOPPED_WIDE);
 		return -1;
 	}
 	__atomic_store_n(mask, (uint16_t)number, __ATOMIC_RELEASE);
-	if (memo_get(memo, key_of(s, state, number), &known))
+	key = key_of(s, state, number);
+	if (kept_get(&a->steps, &key, kept_hash(&key)) != NULL)
 		return 0;
-	if (memo_put(memo, key_of(s, state, number), value)) {
+	if (kept_put(&a->steps, &key, value)) {
 		stop(s, STOPPED_MEMORY);
 		return -1;
 	}
@@ -177,14 +189,13 @@ static uint64_t concerned(const struct thread *t, const struct component *c)
 }
 
 /* The successor that the machine's cells are: what differs, and whom it concerns. */
-static int difference_of(struct thread *t, const struct agent *a, word state, word *difference)
+static int difference_of(struct thread *t, const struct agent *a, const struct wide *state,
+    struct wide *difference)
 {
 	struct search *s = t->search;
-	uint64_t changed = t->machine.written | (uint64_t)1 << a->component;
+	uint64_t changed = t->machine.written | (uint64_t)1 << a->component, units = 0;
 
-	uint64_t units = 0;
-
-	*difference = 0;
+	memset(difference, 0, sizeof(*difference));
 	for (unsigned i = 0; i < s->components; i++) {
 		struct component *c = &s->component[i];
 		uint32_t number;
@@ -196,11 +207,11 @@ static int difference_of(struct thread *t, const struct agent *a, word state, wo
 			request(s, REPACK);
 			return -1;
 		}
-		*difference |= (word)(number ^ field_of(c, state)) << c->shift;
+		difference->lane[c->lane] |= (uint64_t)(number ^ field_of(c, state)) << c->shift;
 		units |= concerned(t, c);
 	}
 	pthread_mutex_lock(&s->lock);
-	*difference |= (word)concerns_number(s, units) << CONCERNS_SHIFT;
+	difference->lane[0] |= (uint64_t)concerns_number(s, units) << CONCERNS_SHIFT;
 	pthread_mutex_unlock(&s->lock);
 	return 0;
 }
@@ -219,10 +230,10 @@ static int next_choices(struct machine *m)
 	return 0;
 }
 
-static int push_found(struct thread *t, word difference)
+static int push_found(struct thread *t, const struct wide *difference)
 {
 	if (t->found_count == t->found_room) {
-		word *found = realloc(t->found, 2 * t->found_room * sizeof(*found));
+		struct wide *found = realloc(t->found, 2 * t->found_room * sizeof(*found));
 
 		if (found == NULL) {
 			stop(t->search, STOPPED_MEMORY);
@@ -231,7 +242,7 @@ static int push_found(struct thread *t, word difference)
 		t->found = found;
 		t->found_room *= 2;
 	}
-	t->found[t->found_count++] = difference;
+	t->found[t->found_count++] = *difference;
 	return 0;
 }
 
@@ -243,42 +254,22 @@ static enum ending try_step(struct machine *m, const struct agent *a)
 	return how == TAKEN ? model_step(m, a->base, a->cpu) : how;
 }
 
-static enum ending try_check(struct machine *m, const struct unit *u)
-{
-	enum ending how = (enum ending)setjmp(m->out);
-
-	if (how == TAKEN)
-		model_check(m, u->invariant, u->cpu);
-	return how;
-}
-
-/* 0, or -1 where a condition of an exemption faults. */
-static int try_active(struct machine *m, uint64_t cpu, uint64_t *inside)
-{
-	if (setjmp(m->out))
-		return -1;
-	*inside = model_active(m, cpu, *inside);
-	return 0;
-}
-
 /* Run a step in all its ways; the differences come behind thread->found. */
-static enum expanded run_step(struct thread *t, word state, unsigned agent, word *value,
-    unsigned *transitions, int *failed)
+static enum expanded run_step(struct thread *t, const struct wide *state, unsigned agent,
+    struct wide *value)
 {
 	struct search *s = t->search;
 	struct agent *a = &s->agent[agent];
 	struct machine *m = &t->machine;
 	uint64_t touched = (uint64_t)1 << a->component;
-	unsigned first = t->found_count;
-	unsigned words = model_labels / 64 + 1;
+	unsigned first = t->found_count, transitions = 0, words = model_labels / 64 + 1;
+	int failed = 0;
 
-	*transitions = 0;
-	*failed = 0;
 	m->given_count = 0;
 	memset(t->labels, 0, words * sizeof(uint64_t));
 	do {
 		enum ending how;
-		word difference;
+		struct wide difference;
 
 		load_state(t, state);
 		m->touched = m->written = 0;
@@ -288,33 +279,34 @@ static enum expanded run_step(struct thread *t, word state, unsigned agent, word
 		how = try_step(m, a);
 		touched |= m->touched;
 		if (how == NO_MEANING || how == NOT_MODELLED) {
-			broken(t, state, s->level, how, (int)agent, -1);
+			broken(t, t->key, s->level, how, (int)agent, -1);
 			return BROKEN;
 		}
 		if (how == DISABLED)
 			continue;
 		for (unsigned i = 0; i < words; i++)
 			t->labels[i] |= m->labels[i];
-		++*transitions;
+		transitions++;
 		if (how == FAILED) {
-			*failed = 1;
+			failed = 1;
 			continue;
 		}
 		if (difference_of(t, a, state, &difference))
 			return NO_ROOM;
-		if (push_found(t, difference))
+		if (push_found(t, &difference))
 			return BROKEN;
 	} while (next_choices(m));
 	merge_labels(s, t->labels);
 
 	pthread_mutex_lock(&s->lock);
-	if (*transitions == 0) {
-		*value = (word)OUT_NONE << OUT_SHIFT;
-	} else if (*transitions == 1 && !*failed) {
-		*value = (word)OUT_ONE << OUT_SHIFT | t->found[first];
+	memset(value, 0, sizeof(*value));
+	if (transitions == 0) {
+		value->lane[0] = (uint64_t)OUT_NONE << OUT_SHIFT;
+	} else if (transitions == 1 && !failed) {
+		*value = t->found[first];
 	} else {
 		unsigned count = t->found_count - first;
-		struct outcomes *many = malloc(sizeof(*many) + count * sizeof(word));
+		struct outcomes *many = malloc(sizeof(*many) + count * sizeof(many->value[0]));
 
 		if (many == NULL) {
 			pthread_mutex_unlock(&s->lock);
@@ -324,13 +316,14 @@ static enum expanded run_step(struct thread *t, word state, unsigned agent, word
 		many->next = s->many;
 		s->many = many;
 		many->count = count;
-		many->transitions = *transitions;
-		many->failed = *failed;
-		memcpy(many->value, &t->found[first], count * sizeof(word));
-		*value = (word)OUT_MANY << OUT_SHIFT | (uintptr_t)many;
+		many->transitions = transitions;
+		many->failed = failed;
+		memcpy(many->value, &t->found[first], count * sizeof(many->value[0]));
+		value->lane[0] = (uint64_t)OUT_MANY << OUT_SHIFT;
+		value->lane[1] = (uintptr_t)many;
 	}
-	if (keep(s, &a->memo, &a->mask[field_of(&s->component[a->component], state)], state,
-	    touched, *value)) {
+	if (keep(s, a, &a->mask[field_of(&s->component[a->component], state)], state, touched,
+	    value)) {
 		pthread_mutex_unlock(&s->lock);
 		return NO_ROOM;
 	}
@@ -338,33 +331,49 @@ static enum expanded run_step(struct thread *t, word state, unsigned agent, word
 	return EXPANDED;
 }
 
-static enum expanded agent_value(struct thread *t, word state, unsigned agent, word *value)
+static enum expanded agent_value(struct thread *t, const struct wide *state, unsigned agent,
+    struct wide *value)
 {
 	struct search *s = t->search;
 	struct agent *a = &s->agent[agent];
 	uint16_t *mask = &a->mask[field_of(&s->component[a->component], state)];
-	unsigned transitions, first = t->found_count;
+	struct wide key = key_of(s, state, __atomic_load_n(mask, __ATOMIC_ACQUIRE));
+	const struct wide *kept = kept_get(&a->steps, &key, kept_hash(&key));
+	unsigned first = t->found_count;
 	enum expanded how;
-	int failed;
 
-	if (memo_get(&a->memo, key_of(s, state, __atomic_load_n(mask, __ATOMIC_ACQUIRE)), value))
+	if (kept != NULL) {
+		*value = *kept;
 		return EXPANDED;
+	}
 	if (is_done(s, state, agent)) {
 		int status;
 
-		*value = (word)OUT_DONE << OUT_SHIFT;
+		memset(value, 0, sizeof(*value));
+		value->lane[0] = (uint64_t)OUT_DONE << OUT_SHIFT;
 		pthread_mutex_lock(&s->lock);
-		status = keep(s, &a->memo, mask, state, (uint64_t)1 << a->component, *value);
+		status = keep(s, a, mask, state, (uint64_t)1 << a->component, value);
 		pthread_mutex_unlock(&s->lock);
 		return status ? NO_ROOM : EXPANDED;
 	}
-	how = run_step(t, state, agent, value, &transitions, &failed);
+	how = run_step(t, state, agent, value);
 	/* They are in the value now. */
 	t->found_count = first;
 	return how;
 }
 
-enum expanded expand(struct thread *t, word state, uint64_t *moved, int *failed)
+void foresee(struct search *s, const struct wide *state)
+{
+	for (unsigned agent = 0; agent < s->agents; agent++) {
+		struct agent *a = &s->agent[agent];
+		uint16_t *mask = &a->mask[field_of(&s->component[a->component], state)];
+		struct wide key = key_of(s, state, __atomic_load_n(mask, __ATOMIC_ACQUIRE));
+
+		kept_prefetch(&a->steps, kept_hash(&key));
+	}
+}
+
+enum expanded expand(struct thread *t, const struct wide *state, uint64_t *moved, int *failed)
 {
 	struct search *s = t->search;
 	int waits = 0;
@@ -375,19 +384,15 @@ enum expanded expand(struct thread *t, word state, uint64_t *moved, int *failed)
 	for (unsigned agent = 0; agent < s->agents; agent++) {
 		const struct outcomes *many;
 		enum expanded how;
-		word value;
+		struct wide value;
 
 		how = agent_value(t, state, agent, &value);
 		if (how != EXPANDED)
 			return how;
-		switch ((unsigned)(value >> OUT_SHIFT)) {
+		switch (value.lane[0] >> OUT_SHIFT) {
 		case OUT_ONE:
-			if (t->found_count == t->found_room || t->found == NULL) {
-				if (push_found(t, value))
-					return BROKEN;
-			} else {
-				t->found[t->found_count++] = value;
-			}
+			if (push_found(t, &value))
+				return BROKEN;
 			*moved |= (uint64_t)1 << agent;
 			break;
 		case OUT_NONE:
@@ -396,9 +401,9 @@ enum expanded expand(struct thread *t, word state, uint64_t *moved, int *failed)
 		case OUT_DONE:
 			break;
 		default:
-			many = (const struct outcomes *)(uintptr_t)(uint64_t)value;
+			many = (const struct outcomes *)(uintptr_t)value.lane[1];
 			for (unsigned i = 0; i < many->count; i++) {
-				if (push_found(t, many->value[i]))
+				if (push_found(t, &many->value[i]))
 					return BROKEN;
 			}
 			*moved |= (uint64_t)1 << agent;
@@ -409,96 +414,6 @@ enum expanded expand(struct thread *t, word state, uint64_t *moved, int *failed)
 	}
 	/* A panic is nobody's lack of progress. */
 	return waits && *failed < 0 ? WAITING : EXPANDED;
-}
-
-/* --- invariants ------------------------------------------------------------------ */
-
-/* Ask; 1 when it fails and that counts, 0 when not, -1 for an error. */
-static int ask(struct thread *t, struct unit *u, word state, uint64_t level)
-{
-	struct search *s = t->search;
-	struct machine *m = &t->machine;
-	unsigned words = model_labels / 64 + 1;
-	enum ending how;
-	uint64_t inside;
-
-	load_state(t, state);
-	m->touched = m->written = 0;
-	m->taken_count = m->given_count = 0;
-	memset(m->labels, 0, words * sizeof(uint64_t));
-	memset(m->read, 0, (s->memory / 64 + 1) * sizeof(uint64_t));
-	how = try_check(m, u);
-	merge_labels(s, m->labels);
-	if (how == TAKEN)
-		return 0;
-	if (how != FAILED) {
-		broken(t, state, level, how, -1, (int)u->invariant);
-		return -1;
-	}
-	inside = load(m, 0, model_regions + u->cpu) & model_exempt[u->invariant];
-	memset(m->labels, 0, words * sizeof(uint64_t));
-	if (try_active(m, u->cpu, &inside)) {
-		/* Nothing of the kernel runs there, so it is no failure. */
-		broken(t, state, level, NO_MEANING, -1, (int)u->invariant);
-		return -1;
-	}
-	merge_labels(s, m->labels);
-	if (inside)
-		__atomic_fetch_or(&s->exempt, inside, __ATOMIC_RELAXED);
-	return inside == 0;
-}
-
-/* What a unit has read is watched from now on.  What is kept of steps does not
- * know it, and is forgotten before the next level begins. */
-static void watch_cells(struct thread *t, uint64_t unit_bit)
-{
-	struct search *s = t->search;
-
-	for (uint64_t at = 0; at <= s->memory / 64; at++) {
-		for (uint64_t left = t->machine.read[at]; left; left &= left - 1) {
-			uint64_t cell = 64 * at + (uint64_t)__builtin_ctzll(left);
-
-			if (!(s->watchers[cell] & unit_bit)) {
-				s->watchers[cell] |= unit_bit;
-				request(s, FORGET);
-			}
-		}
-	}
-}
-
-static uint64_t bit_of(unsigned unit)
-{
-	return (uint64_t)1 << (unit < MOST_UNITS ? unit : MOST_UNITS - 1);
-}
-
-int judge(struct thread *t, word state, uint64_t units, uint64_t level)
-{
-	struct search *s = t->search;
-
-	for (unsigned i = 0; i < s->units; i++) {
-		struct unit *u = &s->unit[i];
-		unsigned mask = __atomic_load_n(&u->mask, __ATOMIC_ACQUIRE);
-		word value;
-
-		if (!(units & bit_of(i)))
-			continue;
-		if (!memo_get(&u->memo, key_of(s, state, mask), &value)) {
-			int answer = ask(t, u, state, level);
-
-			if (answer < 0)
-				return -1;
-			value = (word)answer;
-			pthread_mutex_lock(&s->lock);
-			watch_cells(t, bit_of(i));
-			/* Without room for its mask it is asked again. */
-			(void)keep(s, &u->memo, &u->mask, state, t->machine.touched, value);
-			u->components |= s->mask[u->mask].components;
-			pthread_mutex_unlock(&s->lock);
-		}
-		if (value)
-			note(s, &s->violation[u->invariant], state, level, 0);
-	}
-	return 0;
 }
 
 /* --- what is kept ------------------------------------------------------------------ */
@@ -521,8 +436,6 @@ static int fresh_masks(struct search *s)
 		for (uint64_t number = 0; number < count; number++)
 			a->mask[number] = (uint16_t)first;
 	}
-	for (unsigned i = 0; i < s->units; i++)
-		s->unit[i].mask = (uint16_t)mask_of(s, s->unit[i].components);
 	return 0;
 }
 
@@ -536,11 +449,7 @@ int steps_open(struct search *s)
 	/* For what nothing more is known of. */
 	s->concerns[s->concerns_count++] = ~(uint64_t)0;
 	for (unsigned i = 0; i < s->agents; i++) {
-		if (memo_open(&s->agent[i].memo))
-			return -1;
-	}
-	for (unsigned i = 0; i < s->units; i++) {
-		if (memo_open(&s->unit[i].memo))
+		if (kept_open(&s->agent[i].steps))
 			return -1;
 	}
 	return fresh_masks(s);
@@ -555,7 +464,8 @@ int steps_renew(struct search *s)
 		s->many = next;
 	}
 	for (unsigned i = 0; i < s->agents; i++) {
-		if (memo_clear(&s->agent[i].memo))
+		kept_close(&s->agent[i].steps);
+		if (kept_open(&s->agent[i].steps))
 			return -1;
 	}
 	/* No set of units counts any more: the cells of steps are watched by others. */
@@ -563,53 +473,32 @@ int steps_renew(struct search *s)
 	return 0;
 }
 
-int steps_forget(struct search *s)
+/* A key or a value; pointers stay what they are. */
+static struct wide moved_value(struct wide (*moved)(const void *how, const struct wide *value),
+    const void *how, const struct wide *value)
 {
-	if (steps_renew(s))
-		return -1;
-	for (unsigned i = 0; i < s->units; i++) {
-		if (memo_clear(&s->unit[i].memo))
-			return -1;
-	}
-	for (unsigned i = 0; i < s->threads; i++)
-		s->thread[i].is_unpacked = 0;
-	return fresh_masks(s);
+	return value->lane[0] >> OUT_SHIFT == OUT_MANY ? *value : moved(how, value);
 }
 
-static void set_mask_bits(struct search *s)
+static int move_steps(struct kept_steps **steps,
+    struct wide (*moved)(const void *how, const struct wide *value), const void *how)
 {
-	for (unsigned number = 0; number < s->masks; number++) {
-		s->mask[number].bits = 0;
-		for (unsigned i = 0; i < s->components; i++) {
-			if (s->mask[number].components >> i & 1)
-				s->mask[number].bits |= field_mask(&s->component[i]);
-		}
-	}
-}
+	struct kept_steps *all = *steps;
+	int status = kept_open(steps);
 
-static int move_memo(struct memo *memo, word (*moved)(const void *how, word state),
-    const void *how, int values)
-{
-	struct entries *all = memo->entries;
+	for (uint64_t at = 0; status == 0 && at <= all->last; at++) {
+		struct wide key, value;
 
-	memo->entries = NULL;
-	if (memo_open(memo))
-		return -1;
-	for (uint64_t at = 0; at <= all->last; at++) {
-		word key = all->entry[at].key, value = all->entry[at].value;
-
-		if (!(key >> 64))
+		if (!all->step[at].key.lane[0])
 			continue;
-		if (values && (unsigned)(value >> OUT_SHIFT) == OUT_ONE)
-			value = moved(how, value);
-		if (memo_put(memo, moved(how, key), value))
-			return -1;
+		key = moved(how, &all->step[at].key);
+		value = moved_value(moved, how, &all->step[at].value);
+		status = kept_put(steps, &key, &value);
 	}
-	entries_free(all);
-	return 0;
+	kept_close(&all);
+	return status;
 }
 
-/* Room for the masks of as many contents as there can be now. */
 static int widen_masks(struct search *s, struct agent *a)
 {
 	unsigned bits = s->component[a->component].width;
@@ -627,22 +516,29 @@ static int widen_masks(struct search *s, struct agent *a)
 	return 0;
 }
 
-int steps_move(struct search *s, word (*moved)(const void *how, word state), const void *how)
+int steps_fit(struct search *s)
 {
-	set_mask_bits(s);
-	for (struct outcomes *many = s->many; many != NULL; many = many->next) {
-		for (uint32_t i = 0; i < many->count; i++)
-			many->value[i] = moved(how, many->value[i]);
-	}
+	for (unsigned number = 0; number < s->masks; number++)
+		set_mask_bits(s, number);
 	for (unsigned i = 0; i < s->agents; i++) {
-		if (move_memo(&s->agent[i].memo, moved, how, 1) || widen_masks(s, &s->agent[i]))
-			return -1;
-	}
-	for (unsigned i = 0; i < s->units; i++) {
-		if (move_memo(&s->unit[i].memo, moved, how, 0))
+		if (widen_masks(s, &s->agent[i]))
 			return -1;
 	}
 	for (unsigned i = 0; i < s->threads; i++)
 		s->thread[i].is_unpacked = 0;
+	return 0;
+}
+
+int steps_move(struct search *s, struct wide (*moved)(const void *how, const struct wide *value),
+    const void *how)
+{
+	for (struct outcomes *many = s->many; many != NULL; many = many->next) {
+		for (uint32_t i = 0; i < many->count; i++)
+			many->value[i] = moved(how, &many->value[i]);
+	}
+	for (unsigned i = 0; i < s->agents; i++) {
+		if (move_steps(&s->agent[i].steps, moved, how))
+			return -1;
+	}
 	return 0;
 }

@@ -1,0 +1,298 @@
+/*
+ * Invariants: each is asked when a step has changed what it has ever read, and
+ * what it said is kept by the values of the cells that it reads.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "memory.h"
+#include "search.h"
+
+enum { FIRST_VIEW_BITS = 1, MOST_VIEW_BITS = 120 };
+
+static enum ending try_check(struct machine *m, const struct unit *u)
+{
+	enum ending how = (enum ending)setjmp(m->out);
+
+	if (how == TAKEN)
+		model_check(m, u->invariant, u->cpu);
+	return how;
+}
+
+/* 0, or -1 where a condition of an exemption faults. */
+static int try_active(struct machine *m, uint64_t cpu, uint64_t *inside)
+{
+	if (setjmp(m->out))
+		return -1;
+	*inside = model_active(m, cpu, *inside);
+	return 0;
+}
+
+/* Ask; 1 when it fails and that counts, 0 when not, -1 for an error. */
+static int ask(struct thread *t, struct unit *u, const struct wide *state, word key,
+    uint64_t level)
+{
+	struct search *s = t->search;
+	struct machine *m = &t->machine;
+	unsigned words = model_labels / 64 + 1;
+	enum ending how;
+	uint64_t inside;
+
+	load_state(t, state);
+	m->touched = m->written = 0;
+	m->taken_count = m->given_count = 0;
+	memset(m->labels, 0, words * sizeof(uint64_t));
+	memset(m->read, 0, (s->memory / 64 + 1) * sizeof(uint64_t));
+	how = try_check(m, u);
+	merge_labels(s, m->labels);
+	if (how == TAKEN)
+		return 0;
+	if (how != FAILED) {
+		broken(t, key, level, how, -1, (int)u->invariant);
+		return -1;
+	}
+	inside = load(m, 0, model_regions + u->cpu) & model_exempt[u->invariant];
+	memset(m->labels, 0, words * sizeof(uint64_t));
+	if (try_active(m, u->cpu, &inside)) {
+		/* Nothing of the kernel runs there, so it is no failure. */
+		broken(t, key, level, NO_MEANING, -1, (int)u->invariant);
+		return -1;
+	}
+	merge_labels(s, m->labels);
+	if (inside)
+		__atomic_fetch_or(&s->exempt, inside, __ATOMIC_RELAXED);
+	return inside == 0;
+}
+
+uint64_t unit_bit(unsigned unit)
+{
+	return (uint64_t)1 << (unit < MOST_UNITS ? unit : MOST_UNITS - 1);
+}
+
+/* Under the lock: what a unit has read is watched from now on.  What is kept of
+ * steps does not know it, and is forgotten before the next level begins. */
+static void watch_cells(struct thread *t, struct unit *u, uint64_t bit)
+{
+	struct search *s = t->search;
+
+	for (uint64_t at = 0; at <= s->memory / 64; at++) {
+		uint64_t new = t->machine.read[at] & ~u->reads[at];
+
+		if (!new)
+			continue;
+		u->reads[at] |= new;
+		for (; new; new &= new - 1) {
+			uint64_t cell = 64 * at + (uint64_t)__builtin_ctzll(new);
+
+			s->watchers[cell] |= bit;
+			/* Cells that nobody writes say nothing. */
+			if (s->component_of[cell] != CONSTANT_COMPONENT) {
+				u->stale = 1;
+				request(s, FORGET);
+			}
+		}
+	}
+}
+
+/* --- what is kept ---------------------------------------------------------------- */
+
+static int reads(const struct unit *u, uint32_t cell)
+{
+	return (int)(u->reads[cell / 64] >> cell % 64 & 1);
+}
+
+/* Under the lock: the number of what a view shows of a content; -1 when there is
+ * no room for it. */
+static int look_at(struct search *s, struct unit *u, struct view *v, uint32_t content,
+    uint64_t *row)
+{
+	const struct component *c = &s->component[v->component];
+	const uint64_t *values = &c->rows[(uint64_t)content * c->cells];
+	unsigned count = 0;
+	uint32_t number;
+
+	for (unsigned i = 0; i < c->cells; i++) {
+		if (c->cell[i] < s->memory && reads(u, c->cell[i]))
+			row[count++] = values[i];
+	}
+	if (component_number(&v->values, row, &number)) {
+		u->stale = 1;
+		request(s, FORGET);
+		return -1;
+	}
+	__atomic_store_n(&v->number[content], number + 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
+/* The key of what a unit sees of a state; 0 when it is not known yet. */
+static word seen_by(const struct search *s, const struct unit *u, const struct wide *state)
+{
+	word key = KEY_BIT;
+
+	for (unsigned i = 0; i < u->views; i++) {
+		const struct view *v = &u->view[i];
+		uint32_t number = __atomic_load_n(&v->number[field_of(&s->component[v->component],
+		    state)], __ATOMIC_ACQUIRE);
+
+		if (number == 0)
+			return 0;
+		key |= (word)(number - 1) << v->shift;
+	}
+	return key;
+}
+
+/* Under the lock: keep an answer, where everything that it rests on is seen. */
+static int keep_answer(struct search *s, struct thread *t, struct unit *u,
+    const struct wide *state, word answer)
+{
+	word key, known;
+
+	if (u->stale || u->never)
+		return 0;
+	for (unsigned i = 0; i < u->views; i++) {
+		struct view *v = &u->view[i];
+		uint32_t content = field_of(&s->component[v->component], state);
+
+		if (v->number[content] == 0 && look_at(s, u, v, content, t->row))
+			return 0;
+	}
+	key = seen_by(s, u, state);
+	if (memo_get(&u->memo, key, &known) || memo_put(&u->memo, key, answer) == 0)
+		return 0;
+	stop(s, STOPPED_MEMORY);
+	return -1;
+}
+
+int judge(struct thread *t, const struct wide *state, word key, uint64_t units, uint64_t level)
+{
+	struct search *s = t->search;
+
+	for (unsigned i = 0; i < s->units; i++) {
+		struct unit *u = &s->unit[i];
+		word seen, value;
+
+		if (!(units & unit_bit(i)))
+			continue;
+		seen = seen_by(s, u, state);
+		if (seen == 0 || !memo_get(&u->memo, seen, &value)) {
+			int answer = ask(t, u, state, key, level), status;
+
+			if (answer < 0)
+				return -1;
+			value = (word)answer;
+			pthread_mutex_lock(&s->lock);
+			watch_cells(t, u, unit_bit(i));
+			status = keep_answer(s, t, u, state, value);
+			pthread_mutex_unlock(&s->lock);
+			if (status)
+				return -1;
+		}
+		if (value)
+			note(s, &s->violation[u->invariant], state, key, level, 0);
+	}
+	return 0;
+}
+
+static void close_view(struct view *v)
+{
+	component_close(&v->values);
+	pages_unmap(v->number, sizeof(*v->number) << v->bits);
+}
+
+static int open_view(struct search *s, struct unit *u, struct view *v, unsigned component,
+    unsigned cells, unsigned width)
+{
+	const struct component *c = &s->component[component];
+	unsigned count = 0;
+
+	memset(v, 0, sizeof(*v));
+	v->component = component;
+	v->bits = c->width;
+	v->number = pages_map(sizeof(*v->number) << v->bits, 0);
+	if (v->number == NULL || component_open(&v->values, cells, width))
+		return -1;
+	for (unsigned i = 0; i < c->cells; i++) {
+		if (c->cell[i] < s->memory && reads(u, c->cell[i]))
+			v->values.cell[count++] = c->cell[i];
+	}
+	return 0;
+}
+
+static int renew(struct search *s, struct unit *u)
+{
+	unsigned width[MOST_COMPONENTS] = {0}, shift = 0;
+
+	for (unsigned i = 0; i < u->views; i++) {
+		struct component *values = &u->view[i].values;
+
+		width[u->view[i].component] = values->wanted ? values->wanted + 1 : values->width;
+		close_view(&u->view[i]);
+	}
+	u->views = 0;
+	if (memo_clear(&u->memo))
+		return -1;
+	for (unsigned n = 0; n < s->components; n++) {
+		const struct component *c = &s->component[n];
+		unsigned cells = 0, bits = width[n] ? width[n] : FIRST_VIEW_BITS;
+
+		for (unsigned i = 0; i < c->cells; i++)
+			cells += c->cell[i] < s->memory && reads(u, c->cell[i]);
+		if (cells == 0)
+			continue;
+		if (open_view(s, u, &u->view[u->views], n, cells, bits))
+			return -1;
+		u->view[u->views++].shift = shift;
+		shift += bits;
+	}
+	u->stale = 0;
+	u->never = shift > MOST_VIEW_BITS;
+	if (u->never) {
+		while (u->views)
+			close_view(&u->view[--u->views]);
+	}
+	return 0;
+}
+
+int invariants_open(struct search *s)
+{
+	for (unsigned i = 0; i < s->units; i++) {
+		struct unit *u = &s->unit[i];
+
+		u->reads = calloc(s->memory / 64 + 1, sizeof(*u->reads));
+		u->view = calloc(MOST_COMPONENTS, sizeof(*u->view));
+		if (u->reads == NULL || u->view == NULL || memo_open(&u->memo))
+			return -1;
+	}
+	return 0;
+}
+
+int invariants_renew(struct search *s)
+{
+	for (unsigned i = 0; i < s->units; i++) {
+		if (s->unit[i].stale && renew(s, &s->unit[i]))
+			return -1;
+	}
+	return 0;
+}
+
+int invariants_fit(struct search *s)
+{
+	for (unsigned i = 0; i < s->units; i++) {
+		for (unsigned n = 0; n < s->unit[i].views; n++) {
+			struct view *v = &s->unit[i].view[n];
+			unsigned bits = s->component[v->component].width;
+			uint32_t *number;
+
+			if (bits == v->bits)
+				continue;
+			number = pages_map(sizeof(*number) << bits, 0);
+			if (number == NULL)
+				return -1;
+			memcpy(number, v->number, sizeof(*number) << (bits < v->bits ? bits : v->bits));
+			pages_unmap(v->number, sizeof(*number) << v->bits);
+			v->number = number;
+			v->bits = bits;
+		}
+	}
+	return 0;
+}
