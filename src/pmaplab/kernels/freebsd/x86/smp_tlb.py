@@ -42,7 +42,7 @@ smp_tlb_addr2: u32 = 0
 smp_tlb_pmap: ptr[pmap] = NULL
 smp_tlb_generation: u32 = 0
 
-all_cpus: Final[u64] = (1 << mp_ncpus) - 1
+ALL_CPUS: Final[u64] = (1 << mp_ncpus) - 1
 
 
 @atomic
@@ -79,7 +79,7 @@ def smp_targeted_tlb_shootdown(mask: u64, vector: u32, pm: pmap, addr1: u32, add
 def pmap_invalidate_cpu_mask(pm: pmap) -> u64:
     """The CPUs to interrupt: any may have cached a mapping of the kernel."""
     if pm == kernel_pmap:
-        return all_cpus
+        return ALL_CPUS
     return CPU_COPY(pm.pm_active)
 
 
