@@ -98,6 +98,12 @@ class Api:
         return frozenset(m.function for m in self.model.values() if m.looks)
 
     @property
+    def asked(self) -> frozenset[str]:
+        """The fields of local structures that calls are asked for."""
+        texts = [text for m in self.model.values() for text in m.arguments or ()]
+        return frozenset(text.partition(".")[2] for text in texts if "." in text)
+
+    @property
     def roots(self) -> list[str]:
         return [name for names in self.sources.values() for name in names]
 

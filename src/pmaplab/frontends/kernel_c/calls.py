@@ -38,6 +38,7 @@ from pmaplab.ir.types import BOOL, U32, U64, Array, Int, Pointer
 
 _CONVERSION = re.compile(r"%(?:%|#?0?-?\d*(?:ll|l|j|z|h)?[duxXpsc])")
 _VOID = CType("void", "void")
+_U64 = CType("int", "uint64_t", 64)
 _NOTHING = Value(None, _VOID, "nothing")
 # name: (Rmw operation, whether the old value is the result)
 _RMW = {
@@ -331,7 +332,7 @@ class CallLowering:
     def _zero_local(
         self, node: Node, name: str, place: Place, arguments: tuple[Node, ...]
     ) -> Value:
-        """The fields that the function names, of a local structure as a whole."""
+        """A local structure as a whole: the fields that anything looks at."""
         size = arguments[-1]
         while size.kind in TRANSPARENT and size.value is None and size.children:
             size = size.children[0]
@@ -339,8 +340,13 @@ class CallLowering:
         whole = place.type.kind == "struct" and size.value == place.type.bits // 8 > 0
         if not whole or not zero:
             fail(node.loc, f"{name} of a local variable is not supported in this form")
-        for inner in self.e.parts(place.local):
-            self.e.write(inner, Value(Const(0, U64), inner.type), node.loc)
+        parts = self.e.parts(place.local)
+        named = {part.local for part in parts}
+        # The function need not name what the table asks for.
+        asked = {f"{place.local}.{field}" for field in self.api.asked}
+        parts += [Place(_U64, local=name) for name in sorted(asked - named)]
+        for part in parts:
+            self.e.write(part, Value(Const(0, U64), part.type), node.loc)
         return _NOTHING
 
     def _pcpu_add(self, node: Node, arguments: tuple[Node, ...]) -> Value:

@@ -204,9 +204,14 @@ smp_tlb_addr2: u64 = 0
 
 @atomic
 def pmap_table(pm: pmap) -> u32:
-    """As pmap_mappings.py has it: what the C stores to pm_pml4 is left out, but
-    pm_cr3 is the address of the same page."""
-    return KERNEL_TABLE if pm == kernel_pmap else u32((pm.pm_cr3 - PML4_PAGES) >> PAGE_SHIFT)
+    """As pmap_mappings.py has it.  The C's stores to pm_pml4 are left out, but
+    the page stays with its vmspace (vm_page_alloc)."""
+    if pm == kernel_pmap:
+        return KERNEL_TABLE
+    for i in range(NVMSPACE):
+        if pm == vmspace_zone[i].vm_pmap:
+            return i
+    panic("no pmap of the zone")
 
 
 @atomic
