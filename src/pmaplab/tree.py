@@ -17,8 +17,10 @@ from pmaplab.frontends.kernel_c.survey import Survey, SurveyProgram
 from pmaplab.machine.modes import MODES, Mode
 from pmaplab.system import Bounds, lower_only, pcid_limits
 
-# The scenarios that the C front end can take a tree through.
-SCENARIOS = ("boot", "switch")
+# The scenarios that the C front end can take a tree through, and those that
+# commands take where none is named.
+SCENARIOS = ("boot", "switch", "activate", "shootdown")
+USUAL_SCENARIOS = ("boot", "switch")
 
 
 @dataclass(frozen=True, slots=True)

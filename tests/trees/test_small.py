@@ -16,12 +16,10 @@ from pmaplab.conform import conform
 from pmaplab.frontends.kernel_c.mutate import DELETE, SWAP, UNMASK, WEAKEN
 from pmaplab.ir.nodes import Fence
 from pmaplab.ir.walk import instructions
-from pmaplab.machine.modes import find_mode
 from pmaplab.mutate import CAUGHT, SURVIVED, MutationJob, Outcome, all_mutations, try_out
 from pmaplab.search.bfs import Limits, search
 from pmaplab.spec import RunSpec
 from pmaplab.system import Bounds
-from pmaplab.tree import TreeSpec
 
 TWINS = sorted((TREES / "twins").glob("*.diff"))
 HEADER = re.compile(r"violated: (?P<properties>[\w, ]+) in (?P<modes>.+)")
@@ -102,15 +100,14 @@ def test_a_difference_is_shown_as_traces() -> None:
 
 def tried(function: str, kind: str, text: str) -> Outcome:
     """The outcome of the one mutation of that kind at the line with ``text``."""
-    tree = TreeSpec(str(SMALL))
-    modes = (find_mode("pcid"),)
+    runs = (spec_of(SMALL, mode="pcid"),)
     source = (SMALL / "sys/amd64/amd64/pmap.c").read_text().split("\n")
     [mutation] = [
         each
-        for each in all_mutations(tree, ("boot",), modes, BOUNDS)
+        for each in all_mutations(runs)
         if each.function == function and each.kind == kind and text in source[each.loc.line - 1]
     ]
-    return try_out(MutationJob(tree, mutation, ("boot",), ("pcid",), BOUNDS, Limits()))
+    return try_out(MutationJob(mutation, runs, Limits()))
 
 
 def test_mutations() -> None:

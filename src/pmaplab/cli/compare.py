@@ -10,6 +10,7 @@ from pmaplab.cli.output import show
 from pmaplab.cli.parallel import run_all
 from pmaplab.cli.progress import ProgressBar
 from pmaplab.cli.trees import (
+    BOOT,
     add_api,
     add_bounds,
     add_scenarios,
@@ -53,7 +54,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; the exit status."""
-    bounds = bounds_of(options)
+    bounds = bounds_of(options, BOOT)
     before = TreeSpec(options.tree, (), tuple(options.api))
     after = TreeSpec(options.tree, tuple(options.patch), tuple(options.api))
     asked = modes(options.mode)
@@ -65,7 +66,8 @@ def run(options: argparse.Namespace) -> int:
     for scenario in scenarios(options):
         for mode in both:
             for tree in (before, after):
-                spec = RunSpec(scenario=scenario, mode=mode.name, bounds=bounds, tree=tree)
+                own = bounds_of(options, scenario)
+                spec = RunSpec(scenario=scenario, mode=mode.name, bounds=own, tree=tree)
                 jobs.append(Job(spec.pinned(), None, limits_of(options), Engine(AUTO, 1)))
     with ProgressBar(len(jobs), "searching") as bar:
         verdicts = run_all(jobs, search_job, bar)

@@ -59,10 +59,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; the exit status."""
-    bounds = bounds_of(options)
     tree = TreeSpec(options.tree, tuple(options.patch), tuple(options.api))
     jobs = []
     for scenario in scenarios(options):
+        bounds = bounds_of(options, scenario)
         for mode in modes_of_tree(tree, bounds, modes(options.mode)):
             left = RunSpec(scenario, mode.name, bounds, proposal=options.proposal)
             right = RunSpec(scenario, mode.name, bounds, tree=tree)

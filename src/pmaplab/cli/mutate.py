@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from pmaplab.cli.options import add_format, add_mode, modes
 from pmaplab.cli.output import show
 from pmaplab.cli.parallel import Report, run_all
 from pmaplab.cli.progress import ProgressBar
 from pmaplab.cli.trees import (
+    BOOT,
     add_api,
     add_bounds,
     add_patch,
@@ -20,9 +22,18 @@ from pmaplab.cli.trees import (
 )
 from pmaplab.errors import UsageError
 from pmaplab.frontends.kernel_c.source import line_of
-from pmaplab.mutate import SURVIVED, UNDECIDED, MutationJob, Outcome, all_mutations, try_out
+from pmaplab.mutate import (
+    SURVIVED,
+    UNDECIDED,
+    MutationJob,
+    Outcome,
+    all_mutations,
+    programs,
+    try_out,
+)
 from pmaplab.report.jsonout import dumps
 from pmaplab.report.mutate import mutate_json, mutate_text
+from pmaplab.spec import RunSpec
 from pmaplab.tree import TreeSpec
 
 
@@ -56,11 +67,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; the exit status."""
-    bounds = bounds_of(options)
+    bounds = bounds_of(options, BOOT)
     tree = TreeSpec(options.tree, tuple(options.patch), tuple(options.api))
     selected = modes_of_tree(tree, bounds, modes(options.mode))
-    chosen = scenarios(options)
-    found = all_mutations(tree, chosen, selected, bounds)
+    runs = tuple(
+        RunSpec(scenario, mode.name, bounds_of(options, scenario), tree=tree)
+        for scenario in scenarios(options)
+        for mode in selected
+    )
+    found = all_mutations(runs)
     if options.function:
         for name in options.function:
             if not any(mutation.function == name for mutation in found):
@@ -69,11 +84,20 @@ def run(options: argparse.Namespace) -> int:
                     advice="`pmaplab tree DIR` lists the functions under check",
                 )
         found = [mutation for mutation in found if mutation.function in options.function]
-    names = tuple(mode.name for mode in selected)
-    limits = limits_of(options)
-    jobs = [MutationJob(tree, each, chosen, names, bounds, limits) for each in found]
-    with ProgressBar(len(jobs), "mutations") as bar:
-        outcomes = run_all(jobs, _work, bar)
+    jobs = [MutationJob(each, runs, limits_of(options)) for each in found]
+    with ProgressBar(len(jobs), "programs") as bar:
+        made = run_all(jobs, _programs, bar)
+    # One search for all mutations that make the same programs.
+    first: dict[tuple[str, ...], MutationJob] = {}
+    for job, texts in zip(jobs, made, strict=True):
+        if not isinstance(texts, Outcome):
+            first.setdefault(texts, job)
+    with ProgressBar(len(first), "mutations") as bar:
+        tried = dict(zip(first, run_all(list(first.values()), _work, bar), strict=True))
+    outcomes = [
+        texts if isinstance(texts, Outcome) else replace(tried[texts], mutation=job.mutation)
+        for job, texts in zip(jobs, made, strict=True)
+    ]
     if options.format == "json":
         show(dumps(mutate_json(tree, outcomes)))
     else:
@@ -81,6 +105,11 @@ def run(options: argparse.Namespace) -> int:
         show(mutate_text(tree, outcomes, lambda place: line_of(source, place)))
     kinds = {each.outcome for each in outcomes}
     return 1 if SURVIVED in kinds else 3 if UNDECIDED in kinds else 0
+
+
+def _programs(job: MutationJob, report: Report) -> tuple[str, ...] | Outcome:
+    report(f"{job.mutation.function}:{job.mutation.loc.line}")
+    return programs(job)
 
 
 def _work(job: MutationJob, report: Report) -> Outcome:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from pmaplab.cli.options import seconds, whole
 from pmaplab.errors import UsageError
 from pmaplab.machine.modes import Mode
 from pmaplab.search.bfs import Limits
-from pmaplab.system import Bounds, pcid_limits
+from pmaplab.system import Bounds, default_bounds, pcid_limits
 from pmaplab.tree import (
     SCENARIOS,
+    USUAL_SCENARIOS,
     TreeSpec,
     check_mode,
     check_patches,
     load_program,
     missing_features,
 )
+
+# What decides the bounds that all scenarios have in common.
+BOOT = USUAL_SCENARIOS[0]
 
 
 def add_tree(kernel: argparse._ActionsContainer, parser: argparse._ActionsContainer) -> None:
@@ -57,22 +62,28 @@ def add_scenarios(parser: argparse._ActionsContainer) -> None:
         metavar="NAME",
         action="append",
         choices=SCENARIOS,
-        help=f"a scenario; may be given again (default: {', '.join(SCENARIOS)})",
+        help=f"a scenario: {', '.join(SCENARIOS)}; may be given again "
+        f"(default: {', '.join(USUAL_SCENARIOS)})",
     )
 
 
 def scenarios(options: argparse.Namespace) -> tuple[str, ...]:
     """The scenarios that the options ask for."""
-    return tuple(dict.fromkeys(options.scenario or SCENARIOS))
+    return tuple(dict.fromkeys(options.scenario or USUAL_SCENARIOS))
 
 
 def add_bounds(parser: argparse._ActionsContainer) -> None:
     """The bounds that all commands on trees have."""
-    default = Bounds(operations=1)
+    default = Bounds()
+    parser.add_argument(
+        "--operations",
+        type=whole(0),
+        metavar="N",
+        help="operations per CPU (default: 1, with pages 2)",
+    )
     for name, least, value, what in (
         ("cpus", 0, default.cpus, "CPUs"),
         ("processes", 0, default.processes, "user processes"),
-        ("operations", 0, default.operations, "operations per CPU"),
         ("pcids", 0, default.pcids, "PCIDs per CPU besides the kernel's"),
     ):
         parser.add_argument(
@@ -87,13 +98,18 @@ def add_bounds(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def bounds_of(options: argparse.Namespace) -> Bounds:
-    """The bounds that the options ask for; raises UsageError."""
-    bounds = Bounds(
+def bounds_of(options: argparse.Namespace, scenario: str) -> Bounds:
+    """The bounds of a scenario that the options ask for; raises UsageError."""
+    usual = default_bounds(scenario)
+    operations = options.operations
+    if operations is None:
+        operations = usual.operations if usual.pages else 1
+    bounds = replace(
+        usual,
         cpus=options.cpus,
         maxcpu=max(options.cpus, 1),
         processes=options.processes,
-        operations=options.operations,
+        operations=operations,
         pcids=options.pcids,
     )
     bounds.check()

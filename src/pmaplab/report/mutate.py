@@ -21,6 +21,10 @@ def mutate_text(tree: TreeSpec, found: Sequence[Outcome], line: Callable[[Locati
     result = Text(f"{tree.folder}: {len(found)} mutations: ")
     order = (CAUGHT, SURVIVED, NO_EFFECT, INVALID, UNDECIDED)
     result.append(", ".join(f"{counts[name]} {name}" for name in order if counts[name]) + "\n")
+    # What has no effect is shown to be no mistake, and what is no program is none.
+    mistakes = counts[CAUGHT] + counts[SURVIVED] + counts[UNDECIDED]
+    if mistakes:
+        result.append(f"score: {counts[CAUGHT]} of {mistakes} mistakes are caught\n")
     function = ""
     for each in found:
         mutation = each.mutation

@@ -19,7 +19,7 @@ from pmaplab.frontends.kernel_python.source import PACKAGE_ROOT
 DEFAULT = PACKAGE_ROOT / "kernels/freebsd/tree/api.toml"
 OPERATIONS = (
     "add", "sub", "or", "and-not", "xchg", "fetchadd", "fetch-clear", "cmpset", "fcmpset", "load",
-    "store", "fence", "nothing", "pause", "panic", "zero",
+    "store", "fence", "nothing", "pause", "panic", "zero", "ffs",
 )  # fmt: skip
 
 
@@ -41,13 +41,23 @@ class Meaning:
 
 @dataclass(frozen=True)
 class Label:
-    """A point worth reaching: behind a store to ``store``, or where ``count``
-    is counted, in what ``below`` reaches."""
+    """A point worth reaching: behind a store to ``store`` or a call of ``call``,
+    or where ``count`` is counted, in what ``below`` reaches."""
 
     label: str
     store: str | None
     count: str | None
+    call: str | None
     below: str
+
+
+@dataclass(frozen=True)
+class Instead:
+    """What runs where a release does not have a function that kernel Python
+    calls by name: ``function``, of the tree."""
+
+    function: str
+    reason: str
 
 
 @dataclass
@@ -67,6 +77,7 @@ class Api:
     counters: dict[str, str] = field(default_factory=dict)
     at_once: dict[str, str] = field(default_factory=dict)
     this_cpu: dict[str, str] = field(default_factory=dict)
+    instead: dict[str, Instead] = field(default_factory=dict)
     labels: list[Label] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
 
@@ -85,6 +96,12 @@ class Api:
     def looks(self) -> frozenset[str]:
         """The kernel Python functions that only look."""
         return frozenset(m.function for m in self.model.values() if m.looks)
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """The fields of local structures that calls are asked for."""
+        texts = [text for m in self.model.values() for text in m.arguments or ()]
+        return frozenset(text.partition(".")[2] for text in texts if "." in text)
 
     @property
     def roots(self) -> list[str]:
@@ -120,7 +137,7 @@ class _Reader:
             "source": self.source, "model": self.model, "operation": self.operation,
             "drop": self.drop, "outside": self.outside, "name": self.name,
             "counter": self.counter, "at_once": self.at_once, "this_cpu": self.this_cpu,
-            "label": self.label,
+            "instead": self.instead, "label": self.label,
         }  # fmt: skip
         for table, entries in data.items():
             if table not in known:
@@ -204,11 +221,18 @@ class _Reader:
             self.api.given[c] = reason
         entry.end()
 
+    def instead(self, entry: _Entry) -> None:
+        instead = Instead(entry.text("function"), entry.text("reason"))
+        for name in entry.texts("names"):
+            self.api.instead[name] = instead
+        entry.end()
+
     def label(self, entry: _Entry) -> None:
         label = Label(
             entry.text("label"),
             entry.optional("store"),
             entry.optional("count"),
+            entry.optional("call"),
             entry.text("below"),
         )
         entry.end()

@@ -34,10 +34,11 @@ from pmaplab.ir.nodes import (
     ThisCpu,
     Unary,
 )
-from pmaplab.ir.types import BOOL, Array, Int, Pointer
+from pmaplab.ir.types import BOOL, U32, U64, Array, Int, Pointer
 
 _CONVERSION = re.compile(r"%(?:%|#?0?-?\d*(?:ll|l|j|z|h)?[duxXpsc])")
 _VOID = CType("void", "void")
+_U64 = CType("int", "uint64_t", 64)
 _NOTHING = Value(None, _VOID, "nothing")
 # name: (Rmw operation, whether the old value is the result)
 _RMW = {
@@ -240,6 +241,11 @@ class CallLowering:
                 return _NOTHING
             case "zero":
                 return self._zero(node, name, arguments)
+            case "ffs":
+                value = self.e.scalar(arguments[0])
+                assert isinstance(value.type, Int)
+                bits = coerce(value, Int(value.type.bits))
+                return self._result(node, Unary("ffs", bits, U32))
         pointer = self.e.value(arguments[0])
         if pointer.expr is None:
             if pointer.local is not None:
@@ -313,13 +319,35 @@ class CallLowering:
             fail(loc, f"{name} works on {wanted} bits, but the model's cell is {kind}")
 
     def _zero(self, node: Node, name: str, arguments: tuple[Node, ...]) -> Value:
-        """bzero and memset of something that is left out."""
+        """bzero and memset: of a local structure, or of what is left out."""
         target = self.e.value(arguments[0])
-        if target.expr is not None or target.local is not None:
+        if target.local is not None:
+            return self._zero_local(node, name, target.local, arguments)
+        if target.expr is not None:
             fail(node.loc, f"{name} of what the model has is not supported", LEFT_OUT)
         for argument in arguments[1:]:
             self._unread(argument, name)
         return Value(None, node.type, target.outside)
+
+    def _zero_local(
+        self, node: Node, name: str, place: Place, arguments: tuple[Node, ...]
+    ) -> Value:
+        """A local structure as a whole: the fields that anything looks at."""
+        size = arguments[-1]
+        while size.kind in TRANSPARENT and size.value is None and size.children:
+            size = size.children[0]
+        zero = len(arguments) == 2 or _zero_literal(arguments[1])
+        whole = place.type.kind == "struct" and size.value == place.type.bits // 8 > 0
+        if not whole or not zero:
+            fail(node.loc, f"{name} of a local variable is not supported in this form")
+        parts = self.e.parts(place.local)
+        named = {part.local for part in parts}
+        # The function need not name what the table asks for.
+        asked = {f"{place.local}.{field}" for field in self.api.asked}
+        parts += [Place(_U64, local=name) for name in sorted(asked - named)]
+        for part in parts:
+            self.e.write(part, Value(Const(0, U64), part.type), node.loc)
+        return _NOTHING
 
     def _pcpu_add(self, node: Node, arguments: tuple[Node, ...]) -> Value:
         """PCPU_INC and PCPU_ADD: one instruction, which no interrupt divides."""
@@ -407,6 +435,12 @@ class CallLowering:
 def _nothing(owner: Expressions) -> Const | None:
     result = owner.builder.result
     return None if result is None else Const(0, result)
+
+
+def _zero_literal(node: Node) -> bool:
+    while node.kind in TRANSPARENT and node.value is None and node.children:
+        node = node.children[0]
+    return node.value == 0
 
 
 def _text(node: Node) -> str | None:

@@ -264,7 +264,8 @@ class _Parser:
             case "RECORD":
                 declaration = kind.get_declaration()
                 anonymous = declaration.is_anonymous() or "(" in declaration.spelling
-                return CType("struct", text, name="" if anonymous else declaration.spelling)
+                bits = max(kind.get_size(), 0) * 8
+                return CType("struct", text, bits, name="" if anonymous else declaration.spelling)
             case "FUNCTIONPROTO" | "FUNCTIONNOPROTO":
                 return CType("function", text, target=self.type(kind.get_result(), depth + 1))
         return CType("other", text)

@@ -89,6 +89,7 @@ class Expressions:
         self.types: dict[str, CType] = {}
         self.fixed: dict[str, Expr] = {}  # locals that only ever hold this
         self.single: frozenset[str] = frozenset()  # locals that are assigned once
+        self.members: dict[str, list[Node]] = {}  # of local structures, by key
 
     # --- locals -------------------------------------------------------------------
 
@@ -107,6 +108,14 @@ class Expressions:
         self.locals[key] = unique
         if ctype.kind in ("int", "pointer"):
             self.builder.variables[unique] = self.merged.scalar(ctype, loc)
+
+    def parts(self, name: str) -> list[Place]:
+        """The fields of a local structure that the function names."""
+        key = next((key for key, local in self.locals.items() if local == name), "")
+        return [
+            Place(node.type, local=f"{name}.{node.name}", width=node.value)
+            for node in self.members.get(key, ())
+        ]
 
     def hide(self, key: str, reason: str) -> None:
         self.opaque[key] = reason
@@ -231,6 +240,8 @@ class Expressions:
             place = place.operand
         element = base.kind.element
         address = IndexAddress(base.address, place, base.kind.length, Pointer(element))
+        if base.addresses:
+            return Place(node.type, pointer=address)
         return Place(node.type, element, address)
 
     def _local_element(self, base: Place, index: Expr, node: Node) -> Place:
@@ -266,6 +277,9 @@ class Expressions:
             return Value(None, place.type, "a statistics counter")
         if place.constant is not None:
             return Value(place.constant, place.type)
+        if place.pointer is not None:
+            return Value(place.pointer, place.type)
+        place = self._narrowed(place)
         if place.local:
             if place.type.kind in ("struct", "array"):
                 fail(loc, f"a value of the type {place.type.text}")
@@ -283,6 +297,27 @@ class Expressions:
             return Value(self._as(ThisCpu(), place.type, loc), place.type)
         return Value(self._as(loaded, place.type, loc), place.type)
 
+    def _narrowed(self, place: Place) -> Place:
+        """The only cell of a structure that goes by value; else ``place``."""
+        cell = self.merged.only_cell(place.type) if place.type.kind == "struct" else None
+        if cell is None:
+            return place
+        path, kind = cell
+        if place.local:
+            name = f"{place.local}{path}"
+            self.builder.variables.setdefault(name, kind)
+            return Place(_integer(kind), local=name)
+        found: Type | None = place.kind
+        for part in path.split(".")[1:]:
+            if isinstance(found, Struct):
+                inner = dict(self.merged.all_fields(found.name))[part]
+                place = _part(place, found.name, part, inner)
+            else:
+                assert isinstance(found, Array)
+                place = _item(place, found, int(part))
+            found = place.kind
+        return replace(place, type=_integer(kind))
+
     def _as(self, expr: Expr, ctype: CType, loc: Location) -> Expr:
         """A cell's value as the C type; a pointer that the model holds as a
         number stays one."""
@@ -295,6 +330,9 @@ class Expressions:
         """Store; what the table leaves out is not stored."""
         if place.outside or place.counter or place.fixed:
             return
+        if place.pointer is not None:
+            fail(loc, "the model gives this pointer, and the tree stores another")
+        place = self._narrowed(place)
         if value.expr is None:
             if value.local is not None:
                 fail(loc, "the address of a local variable is kept in a variable")
@@ -420,6 +458,8 @@ class Expressions:
         value = self.value(inner)
         if value.expr is None:
             return replace(value, type=ctype)
+        if ctype.kind == "struct":
+            return replace(value, type=ctype)
         if ctype.kind == "int":
             if isinstance(value.expr.type, Pointer):
                 if ctype.bits == 1:
@@ -484,6 +524,8 @@ class Expressions:
             return Value(None, node.type, local=place)
         if place.constant is not None:
             return Value(None, node.type, f"the address of {inner.name}, which the mode fixes")
+        if place.pointer is not None:
+            return Value(None, node.type, "the address of a pointer that the model computes")
         return Value(place.address, node.type)
 
     def _step(self, node: Node) -> Value:
@@ -570,7 +612,7 @@ class Expressions:
     def _assign(self, node: Node) -> Value:
         left, right = node.children
         if node.type.kind == "struct":
-            self.copy(self.place(left), self.place(right), node.loc)
+            self.assign_struct(self.place(left), right, node.loc)
             return Value(None, node.type, "a structure")
         place = self.place(left)
         if place.outside or place.fixed or place.counter:
@@ -582,6 +624,13 @@ class Expressions:
         if value.expr is not None and place.kind is None and place.local:
             return self.read(place, node.loc)
         return value
+
+    def assign_struct(self, to: Place, source: Node, loc: Location) -> None:
+        """A structure assigned as a whole."""
+        if self.merged.only_cell(source.type) is not None and not to.outside:
+            self.write(to, self.value(source), loc)
+        else:
+            self.copy(to, self.place(source), loc)
 
     def copy(self, to: Place, source: Place, loc: Location) -> None:
         """A structure assigned as a whole: its fields one by one."""
@@ -724,7 +773,8 @@ class Expressions:
             return self.value(then if condition.value else other)
         if node.type.kind == "void":
             return self._either(node, condition, None)
-        if self.simple(then) and self.simple(other):
+        whole = node.type.kind == "struct"
+        if not whole and self.simple(then) and self.simple(other):
             a, b = self.value(then), self.value(other)
             if a.expr is None or b.expr is None:
                 return Value(None, node.type, a.outside or b.outside)
@@ -835,6 +885,13 @@ def _same_cells(left: Type, right: Type) -> bool:
     if isinstance(left, Int) and isinstance(right, Int):
         return left.bits == right.bits
     return left == right
+
+
+def _integer(kind: Scalar) -> CType:
+    """The C type of a structure's only cell."""
+    if isinstance(kind, Int):
+        return CType("int", str(kind), kind.bits, kind.signed)
+    return CType("pointer", str(kind), target=_VOID)
 
 
 def _invariant(expr: Expr) -> bool:

@@ -66,6 +66,8 @@ void mtx_lock_spin(struct mtx *);
 void mtx_unlock_spin(struct mtx *);
 void mtx_assert(const struct mtx *, int);
 """
+# The machine numbers vectors from 0: x86/smp_tlb.py.
+_VECTORS = {"IPI_INVLTLB": 0, "IPI_INVLPG": 1, "IPI_INVLRNG": 2}
 _LIMIT = """\
 #ifdef {name}
 #undef {name}
@@ -95,13 +97,12 @@ def write_headers(
     ``limits`` are macros of machine/pmap.h that get another value.
     """
     front, links = folder / "front", folder / "links"
-    for inner in (front / "machine", front / "sys", links):
+    for inner in (front / "machine", front / "sys", front / "x86", links):
         inner.mkdir(parents=True)
     (front / "machine/pcpu.h").write_text(_PCPU)
     (front / "sys/mutex.h").write_text(_MUTEX)
-    text = "#include_next <machine/pmap.h>\n"
-    text += "".join(_LIMIT.format(name=name, value=value) for name, value in limits.items())
-    (front / "machine/pmap.h").write_text(text)
+    (front / "machine/pmap.h").write_text(_redefining("machine/pmap.h", limits))
+    (front / "x86/apicvar.h").write_text(_redefining("x86/apicvar.h", _VECTORS))
     (links / "opt_global.h").write_text(_OPTIONS.format(maxcpu=maxcpu))
     (links / "offset.inc").write_text(_offsets(tree))
     for link, real in LINKS.items():
@@ -116,6 +117,12 @@ def write_headers(
         "-include",
         "opt_global.h",
     )
+
+
+def _redefining(header: str, values: dict[str, int]) -> str:
+    """A header in front of the tree's own, whose macros get other values."""
+    text = f"#include_next <{header}>\n"
+    return text + "".join(_LIMIT.format(name=name, value=value) for name, value in values.items())
 
 
 def stand_in(name: str) -> str | None:

@@ -18,7 +18,8 @@ class CType:
 
     ``kind`` is int (``bits``, ``signed``; _Bool has 1 bit, an enum is an int),
     void, pointer or array (``target``, ``length``), struct (``name`` is its
-    tag, also of a union), function, or other.  ``text`` is its spelling.
+    tag, ``bits`` its size; also a union), function, or other.  ``text`` is its
+    spelling.
     """
 
     kind: str

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from pmaplab.errors import InputError, PmaplabError
+from pmaplab.errors import InputError, Location, PmaplabError
 from pmaplab.frontends.kernel_c.api import Api, Label
 from pmaplab.frontends.kernel_c.expressions import Names
 from pmaplab.frontends.kernel_c.ifunc import resolve
-from pmaplab.frontends.kernel_c.nodes import Parsed, walk
+from pmaplab.frontends.kernel_c.nodes import Parameter, Parsed, walk
 from pmaplab.frontends.kernel_c.source import CSource, SourceTree, with_line
 from pmaplab.frontends.kernel_c.statements import Notes, lower_function
 from pmaplab.frontends.kernel_c.types import Merged
@@ -18,15 +18,20 @@ from pmaplab.frontends.kernel_python.values import Signature
 from pmaplab.ir.access import key_of
 from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.nodes import (
+    Block,
+    Call,
     Count,
     Function,
     GlobalDecl,
     Instruction,
+    Local,
     Program,
+    Return,
     Sometimes,
     Store,
     StructDecl,
 )
+from pmaplab.ir.types import Scalar
 from pmaplab.ir.verify import EFFECTS
 from pmaplab.ir.walk import instructions
 
@@ -54,10 +59,15 @@ class CProgram:
         self.tree = tree
         self.api = api
         self.parsed = parsed
+        # What runs in place of functions that the release does not have.
+        self.instead = {
+            name: instead.function
+            for name, instead in api.instead.items()
+            if name not in parsed.functions and instead.function in parsed.functions
+        }
         # The functions of the tree, in place of kernel Python's of their names.
-        self.provided = frozenset(
-            name for name in parsed.functions if not api.leaf(name) or name in api.roots
-        )
+        own = {name for name in parsed.functions if not api.leaf(name) or name in api.roots}
+        self.provided = frozenset(own | self.instead.keys())
         self.wanted = frozenset(api.roots)
 
     def begin(self, scope: Scope, signatures: dict[str, Signature]) -> None:
@@ -81,6 +91,11 @@ class CProgram:
 
     def lower(self, name: str) -> set[str]:
         """Lower one function; the functions that it calls."""
+        if name in self.instead:
+            target = self.instead[name]
+            self.notes.modelled[name] = f"{target} in its place: {self.api.instead[name].reason}"
+            self.lowered[name] = _forwarding(name, target, self.signature(target))
+            return {target}
         try:
             function, reached = lower_function(
                 self.merged,
@@ -114,9 +129,8 @@ class CProgram:
         """The files that the functions stand in."""
         names = {f.loc.file for f in self.parsed.functions.values()}
         names |= {v.loc.file for v in self.parsed.variables.values()}
-        names |= {
-            n.loc.file for name in self.lowered for n in walk(self.parsed.functions[name].body)
-        }
+        bodies = (f.body for name, f in self.parsed.functions.items() if name in self.lowered)
+        names |= {n.loc.file for body in bodies for n in walk(body)}
         result: dict[str, CSource] = {}
         for name in sorted(names):
             relative = name.removeprefix("sys/")
@@ -153,7 +167,11 @@ class CProgram:
         reached = reachable_functions(program, roots)
         return Used(
             release=self.tree.release,
-            functions={n: str(f.loc) for n, f in self.lowered.items() if n in reached},
+            functions={
+                n: str(f.loc)
+                for n, f in self.lowered.items()
+                if n in reached and n not in self.instead
+            },
             ifuncs={n: c for n, c in self.names.ifuncs.items() if c in reached},
             modelled=dict(self.notes.modelled),
             dropped=dict(self.notes.dropped),
@@ -175,11 +193,13 @@ class _Signatures(Mapping[str, Signature]):
     def __getitem__(self, name: str) -> Signature:
         if name not in self.program.provided:
             return self.python[name]
+        if name in self.program.instead:
+            return self[self.program.instead[name]]
         if name not in self.known:
             function = self.program.parsed.functions[name]
             merged = self.program.merged
             parameters = tuple(
-                (p.name or f"unnamed{number}", merged.scalar(p.type, function.loc))
+                self._parameter(p, number, function.loc)
                 for number, p in enumerate(function.parameters)
             )
             result = None
@@ -188,6 +208,14 @@ class _Signatures(Mapping[str, Signature]):
             atomic = name in self.program.api.at_once
             self.known[name] = Signature(parameters, result, atomic, function.loc)
         return self.known[name]
+
+    def _parameter(self, parameter: Parameter, number: int, loc: Location) -> tuple[str, Scalar]:
+        name = parameter.name or f"unnamed{number}"
+        merged = self.program.merged
+        cell = merged.only_cell(parameter.type)
+        if cell is not None:
+            return f"{name}{cell[0]}", cell[1]
+        return name, merged.scalar(parameter.type, loc)
 
     def __iter__(self) -> Iterator[str]:
         return iter({**self.python, **dict.fromkeys(self.program.provided)})
@@ -199,6 +227,24 @@ class _Signatures(Mapping[str, Signature]):
         return name in self.python or name in self.program.provided
 
 
+def _forwarding(name: str, target: str, signature: Signature) -> Function:
+    """A function that calls ``target``."""
+    kinds = dict(signature.parameters)
+    loc = signature.location
+    result = None if signature.result is None else Local("result", signature.result)
+    call = Call(
+        None if result is None else result.name,
+        target,
+        tuple(Local(*parameter) for parameter in signature.parameters),
+        loc,
+    )
+    variables = kinds if result is None else {**kinds, result.name: result.type}
+    block = Block("entry", (call,), Return(result, loc))
+    return Function(
+        name, tuple(kinds), variables, signature.result, (block,), signature.atomic, loc
+    )
+
+
 def _labelled(function: Function, label: Label) -> Function:
     blocks = []
     for block in function.blocks:
@@ -208,6 +254,8 @@ def _labelled(function: Function, label: Label) -> Function:
             hit = isinstance(item, Count) and item.counter == label.count
             if isinstance(item, Store) and label.store is not None:
                 hit = key_of(item.address) == tuple(label.store.split("."))
+            if isinstance(item, Call) and label.call is not None:
+                hit = item.function == label.call
             if hit:
                 instructions.append(Sometimes(label.label, item.loc))
         blocks.append(replace(block, instructions=tuple(instructions)))

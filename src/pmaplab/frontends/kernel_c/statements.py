@@ -81,8 +81,11 @@ class _Statements:
             self.signature.parameters, function.parameters, strict=True
         ):
             self.e.locals[parameter.key] = name
+            if parameter.type.kind == "struct":
+                self.e.locals[parameter.key] = name.partition(".")[0]
             self.e.types[parameter.key] = parameter.type
         self.e.single = _assigned_once(body)
+        self.e.members = _members(body)
         self.block(body)
         end = Location(body.loc.file, body.loc.line, body.loc.column)
         self.builder.terminate(Return(None, end))
@@ -166,7 +169,7 @@ class _Statements:
         if initial.kind == "INIT_LIST_EXPR":
             fail(initial.loc, "an initializer in braces is not supported")
         if node.type.kind == "struct":
-            self.e.copy(place, self.e.place(initial), node.loc)
+            self.e.assign_struct(place, initial, node.loc)
             return
         self.e.write(place, self.e.value(initial), node.loc)
 
@@ -176,6 +179,9 @@ class _Statements:
         test, arms = node.children[0], node.children[1:]
         if self.calls.is_panic(arms[0]) and len(arms) == 1:
             self._assert(node, test, arms[0])
+            return
+        if _assigns_on_one_side(test):
+            self._if_stepwise(node, test, arms)
             return
         found = self.e.value(test)
         if found.expr is None and found.local is None:
@@ -200,6 +206,35 @@ class _Statements:
                 self.statement(arm)
             builder.terminate(Jump(end, node.loc))
         builder.start(end)
+
+    def _if_stepwise(self, node: Node, test: Node, arms: tuple[Node, ...]) -> None:
+        """What the right side of && or || assigns has a value in one arm only, so
+        the way there must be known."""
+        builder = self.builder
+        then, other, end = builder.label("then"), builder.label("else"), builder.label("end")
+        self._branch(test, then, other)
+        for label, arm in zip((then, other), (*arms, None), strict=False):
+            builder.start(label)
+            if arm is not None:
+                self.statement(arm)
+            builder.terminate(Jump(end, node.loc))
+        builder.start(end)
+
+    def _branch(self, test: Node, then: str, other: str) -> None:
+        """Go to ``then`` or ``other``, evaluating what C evaluates."""
+        while test.kind in TRANSPARENT and test.children and _assigns_on_one_side(test):
+            test = test.children[0]
+        if not _assigns_on_one_side(test):
+            self.builder.branch(self.e.condition(test), then, other, test.loc)
+            return
+        left, right = test.children
+        more = self.builder.label("and" if test.name == "&&" else "or")
+        if test.name == "&&":
+            self._branch(left, more, other)
+        else:
+            self._branch(left, then, more)
+        self.builder.start(more)
+        self._branch(right, then, other)
 
     def _arm(self, node: Node) -> None:
         """An arm that must not do anything: leaving it would be doing something."""
@@ -435,6 +470,26 @@ def _assigned_once(body: Node) -> frozenset[str]:
         if target is not None and target.kind == "DECL_REF_EXPR" and target.ref == "local":
             counts[target.name] = counts.get(target.name, 0) + 1
     return frozenset(name for name, count in counts.items() if count == 1)
+
+
+def _assigns_on_one_side(test: Node) -> bool:
+    """Whether the condition is && or || with an assignment below."""
+    while test.kind in TRANSPARENT and test.children and test.value is None:
+        test = test.children[0]
+    return test.name in ("&&", "||") and any(
+        inner.kind == "BINARY_OPERATOR" and inner.name == "=" for inner in walk(test)
+    )
+
+
+def _members(body: Node) -> dict[str, list[Node]]:
+    """The members that are named of each local structure, by its key."""
+    found: dict[str, dict[str, Node]] = {}
+    for node in walk(body):
+        if node.kind == "MEMBER_REF_EXPR" and node.children:
+            base = unwrapped(node.children[0])
+            if base.ref == "local" and base.type.kind == "struct":
+                found.setdefault(base.key, {}).setdefault(node.name, node)
+    return {key: list(nodes.values()) for key, nodes in found.items()}
 
 
 def _cases(body: Node) -> list[Node]:

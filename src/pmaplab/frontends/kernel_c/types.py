@@ -90,7 +90,35 @@ class Merged:
             f"name it 'struct {ctype.name}' in a table: {LEFT_OUT}",
         )
 
+    def only_cell(self, ctype: CType) -> tuple[str, Scalar] | None:
+        """The path and the type of a structure's cell, if it has no more than
+        one: such a structure, as a set of CPUs of one word is, goes by value."""
+        name = self.struct_name(ctype.name) if ctype.kind == "struct" else None
+        if name is None:
+            return None
+        path = ""
+        found: Type = Struct(name)
+        while not isinstance(found, Int | Pointer):
+            match found:
+                case Struct(name=inner):
+                    fields = self.all_fields(inner)
+                    if len(fields) != 1:
+                        return None
+                    # Further fields of the C, found later, make it an error.
+                    self.copied.add(inner)
+                    path, found = f"{path}.{fields[0][0]}", fields[0][1]
+                case Array(element=element, length=length):
+                    if length != 1:
+                        return None
+                    path, found = f"{path}.0", element
+        return path, found
+
     def scalar(self, ctype: CType, loc: Location) -> Scalar:
+        """The type of a value of ``ctype``."""
+        if ctype.kind == "struct":
+            cell = self.only_cell(ctype)
+            if cell is not None:
+                return cell[1]
         kind = self.type(ctype, loc)
         if not isinstance(kind, Int | Pointer):
             fail(loc, f"a value of the type {ctype.text} is not supported")
@@ -116,6 +144,19 @@ class Merged:
                 )
             case Struct(name=name):
                 return ctype.kind == "struct" and self.struct_name(ctype.name) == name
+
+    def _addresses(self, kind: Type, ctype: CType, loc: Location) -> bool:
+        """Whether the C has an array of pointers where the model has the array of
+        what they point to."""
+        return (
+            isinstance(kind, Array)
+            and isinstance(kind.element, Struct)
+            and ctype.kind == "array"
+            and ctype.target is not None
+            and ctype.target.kind == "pointer"
+            and ctype.target.target is not None
+            and self._agrees(kind.element, ctype.target.target, loc)
+        )
 
     # --- fields -------------------------------------------------------------------
 
@@ -185,6 +226,8 @@ class Merged:
             return Place(node.type, outside=reason)
         name = self.api.names.get(c, c)
         constant = self.scope.constant(name)
+        if c in self.api.given:
+            self.given_used[c] = self.api.given[c]
         if constant is not None:
             kind = self.scalar(node.type, loc)
             whole = kind if isinstance(kind, Int) else U64
@@ -195,6 +238,9 @@ class Merged:
         decl = self.scope.globals.get(name) or self.objects.get(name)
         if decl is None:
             decl = self._own(node)
+        elif self._addresses(decl.type, node.type, loc):
+            address = GlobalAddress(decl.name, Pointer(decl.type))
+            return Place(node.type, decl.type, address, addresses=True)
         elif not self._agrees(decl.type, node.type, loc):
             fail(
                 loc,

@@ -62,6 +62,10 @@ class Place:
     counter: str = ""
     # The running CPU's number is kept here: see [[this_cpu]].
     this_cpu: bool = False
+    # The C has an array of pointers here, the model what they point to.
+    addresses: bool = False
+    # What such a pointer always is.
+    pointer: Expr | None = None
 
 
 class Restart(Exception):

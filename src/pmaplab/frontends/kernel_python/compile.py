@@ -220,10 +220,10 @@ class _Compiler:
                 )
             callees = _called(declaration.node) & (declared.keys() | foreign.provided)
             theirs = {callee: foreign.signature(callee) for callee in callees & foreign.provided}
-            lowered[name] = self._lowered(declaration, sysinits, {**self.signatures, **theirs})
-            # Not what a branch calls that the mode and the bounds have decided against.
-            code = instructions(lowered[name])
-            work += [item.function for item in code if isinstance(item, Call)]
+            function = self._lowered(declaration, sysinits, {**self.signatures, **theirs})
+            lowered[name] = function
+            # Not those that the mode or the bounds exclude.
+            work += [item.function for item in instructions(function) if isinstance(item, Call)]
         foreign.finish()
         return {**lowered, **foreign.lowered}
 

@@ -6,4 +6,4 @@ struct thread;
 #include <sys/pcpu.h>
 #include <machine/cpufunc.h>
 
-static int count(cpuset_t s) { return (s.__bits[0] != 0); } void broken(void) { count(all_cpus); }
+static int count(struct proc p) { return (p.p_pid); } void broken(void) { count(proc0); }

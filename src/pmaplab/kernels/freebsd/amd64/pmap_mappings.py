@@ -34,6 +34,9 @@ from pmaplab.machine.paging import (
     pte_read,
 )
 
+# The addresses of two pages next to each other: what invalidation is told are
+# numbers of pages here, where a tree's own C has addresses (tree/hand.py).
+VA_STEP: Final[u32] = 1
 # Kernel mappings are global unless a user must not see them (pmap_bootstrap).
 pg_g: Final[u64] = 0 if pti else X86_PG_G
 
@@ -89,7 +92,7 @@ def pmap_enter(pm: pmap, va: u32) -> None:
         # The physical page has changed: all threads lose the old mapping before
         # any gets the new one.
         pte_load_clear(pmap_table(pm), va)
-        pmap_invalidate_page(pm, va)
+        pmap_invalidate_page(pm, va * VA_STEP)
     pmap_enter_pte(pm, va)
     PMAP_UNLOCK(pm)
 
@@ -110,7 +113,7 @@ def pmap_remove(pm: pmap, large: bool) -> None:
         if large:
             pmap_invalidate_all(pm)
         else:
-            pmap_invalidate_range(pm, first, first + PAGES)
+            pmap_invalidate_range(pm, first * VA_STEP, (first + PAGES) * VA_STEP)
     PMAP_UNLOCK(pm)
 
 
@@ -124,7 +127,7 @@ def pmap_protect(pm: pmap) -> None:
         if obits & X86_PG_V != 0 and obits & X86_PG_RW != 0:
             pte_load_store(pmap_table(pm), va, obits & ~X86_PG_RW)
             if obits & X86_PG_G != 0:
-                pmap_invalidate_page(pm, va)
+                pmap_invalidate_page(pm, va * VA_STEP)
             else:
                 anychanged = True
     if anychanged:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 from pmaplab.kernel_python import (
+    CPU_FOREACH,
     KASSERT,
     NULL,
     atomic,
@@ -34,6 +35,7 @@ from pmaplab.kernels.freebsd.amd64.pcpu import (
 from pmaplab.kernels.freebsd.amd64.pmap import (
     PML4_PAGES,
     PML4U_PAGES,
+    kernel_pmap,
     pmap,
     pmap_pinit,
 )
@@ -47,7 +49,19 @@ from pmaplab.kernels.freebsd.sys.proc import (
     vmspace_zone,
 )
 from pmaplab.kernels.freebsd.vm.vm_map import uma_zalloc_vmspace, vmspace_pmap
-from pmaplab.machine.x86_64 import MAXCPU, invpcid, mp_ncpus
+from pmaplab.machine.local_apic import lapic_ipi
+from pmaplab.machine.mmu import invlpg
+from pmaplab.machine.paging import KERNEL_TABLE, NPAGE, PAGE_SHIFT, PAGES
+from pmaplab.machine.x86_64 import (
+    INVPCID_ADDR,
+    MAXCPU,
+    intr_disable,
+    intr_restore,
+    invpcid,
+    load_cr3,
+    mp_ncpus,
+    read_rflags_if,
+)
 
 # What CPUID reports, as far as the C asks: PCID and INVPCID by the mode.
 cpu_feature: Final[u32] = 0
@@ -178,8 +192,103 @@ def lapic_id() -> u32:
     return this_cpu()
 
 
+# --- addresses -----------------------------------------------------------------
+# The model numbers pages; C has addresses, which are the page's number times
+# PAGE_SIZE.  It steps and compares, and every address that it hands to the
+# machine comes back here.
+
+VA_STEP: Final[u64] = 1 << PAGE_SHIFT
+smp_tlb_addr1: u64 = 0
+smp_tlb_addr2: u64 = 0
+
+
+@atomic
+def pmap_table(pm: pmap) -> u32:
+    """As pmap_mappings.py has it.  The C's stores to pm_pml4 are left out, but
+    the page stays with its vmspace (vm_page_alloc)."""
+    if pm == kernel_pmap:
+        return KERNEL_TABLE
+    for i in range(NVMSPACE):
+        if pm == vmspace_zone[i].vm_pmap:
+            return i
+    panic("no pmap of the zone")
+
+
+@atomic
+def invlpg_addr(addr: u64) -> None:
+    """INVLPG of any address: one that no page has is only serializing."""
+    if addr >> PAGE_SHIFT < NPAGE:
+        invlpg(u32(addr >> PAGE_SHIFT))
+    else:
+        atomic_thread_fence_seq_cst()
+
+
 @atomic
 def invpcid_descr(kind: u32, pcid: u64, addr: u64) -> None:
-    """INVPCID of a descriptor.  Without pages it has no address."""
-    KASSERT(addr == 0, "INVPCID of an address, in a system without pages")
-    invpcid(kind, pcid, 0)
+    """INVPCID of a descriptor; of an address that no page has, nothing is
+    cached."""
+    if kind == INVPCID_ADDR and addr >> PAGE_SHIFT >= PAGES + PAGES:
+        KASSERT(PAGES != 0, "INVPCID of an address, in a system without pages")
+    else:
+        invpcid(kind, pcid, u32(addr >> PAGE_SHIFT) if kind == INVPCID_ADDR else 0)
+
+
+def pmap_pti_pcid_invlpg(ucr3: u64, kcr3: u64, va: u64) -> None:
+    """sys/amd64/amd64/support.S"""
+    flags = intr_disable()
+    load_cr3(ucr3)
+    invlpg_addr(va)
+    load_cr3(kcr3)
+    intr_restore(flags)
+
+
+def pmap_pti_pcid_invlrng(ucr3: u64, kcr3: u64, sva: u64, eva: u64) -> None:
+    """sys/amd64/amd64/support.S"""
+    flags = intr_disable()
+    load_cr3(ucr3)
+    va = sva
+    while True:
+        invlpg_addr(va)
+        va += VA_STEP
+        if va >= eva:
+            break
+    load_cr3(kcr3)
+    intr_restore(flags)
+
+
+# --- interrupts ------------------------------------------------------------------
+
+# No debugger is active, and the kernel has not panicked.
+kdb_active: Final[u32] = 0
+panicstr: Final[u64] = 0
+
+
+@atomic
+def read_rflags() -> u64:
+    """PUSHF: the interrupt flag (PSL_I), as far as the model has the register."""
+    return 0x200 if read_rflags_if() else 0
+
+
+def ipi_all_but_self(vector: u32) -> None:
+    """sys/x86/x86/mp_x86.c"""
+    for cpu in CPU_FOREACH():
+        if cpu != this_cpu():
+            lapic_ipi(cpu, vector)
+
+
+# --- what a tree must have -----------------------------------------------------
+
+
+def pmap_invalidate_ept(pm: pmap) -> None:
+    """Nothing makes the pmap of a guest."""
+    panic("the nested page tables of a guest are not modelled")
+
+
+def pmap_invalidate_page(pm: pmap, va: u64) -> None:
+    """The tree's own takes this place."""
+    panic("the tree has no pmap_invalidate_page")
+
+
+def pmap_invalidate_range(pm: pmap, sva: u64, eva: u64) -> None:
+    """The tree's own takes this place."""
+    panic("the tree has no pmap_invalidate_range")

@@ -35,6 +35,15 @@ typedef struct _cpuset {
 	__i == _NCPUWORDS;						\
 })
 
+#define	CPU_FFS(p) __extension__ ({					\
+	size_t __i;							\
+	int __bit = 0;							\
+	for (__i = 0; __i < _NCPUWORDS && __bit == 0; __i++)		\
+		if ((p)->__bits[__i] != 0)				\
+			__bit = ffsl((p)->__bits[__i]) + __i * _NCPUBITS; \
+	__bit;								\
+})
+
 extern cpuset_t all_cpus;
 #define	CPU_ABSENT(x_cpu)	(!CPU_ISSET(x_cpu, &all_cpus))
 #define	CPU_FOREACH(i)							\

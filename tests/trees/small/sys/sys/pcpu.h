@@ -8,5 +8,6 @@ struct pcpu {
 	PCPU_MD_FIELDS;
 };
 extern struct pcpu __pcpu[MAXCPU];
+extern struct pcpu *cpuid_to_pcpu[MAXCPU];
 void	pcpu_init(struct pcpu *, int, size_t);
 #endif

@@ -7,6 +7,8 @@ void	bzero(void *, size_t);
 void	critical_enter(void);
 void	critical_exit(void);
 void	sched_throw(struct thread *);
+void	sched_pin(void);
+void	sched_unpin(void);
 
 #ifdef INVARIANTS
 #define	KASSERT(exp, msg) do {						\

@@ -7,6 +7,7 @@ struct thread;
 #include <sys/pcpu.h>
 #include <machine/cpufunc.h>
 #include <machine/ifunc.h>
+#include <x86/smp.h>
 
 int pmap_pcid_enabled = 1;
 int invpcid_works = 0;
@@ -175,8 +176,11 @@ pmap_activate_sw_pcid_common(struct thread *td, pmap_t pmap, u_int cpuid,
 static void
 pmap_activate_sw_invpcid(struct thread *td, pmap_t pmap, u_int cpuid)
 {
+	register_t rflags;
 
+	rflags = intr_disable();
 	pmap_activate_sw_pcid_common(td, pmap, cpuid, true);
+	intr_restore(rflags);
 }
 
 static void
@@ -256,4 +260,141 @@ pmap_activate_boot(pmap_t pmap)
 		kcr3 = PMAP_NO_CR3;
 	PCPU_SET(kcr3, kcr3);
 	PCPU_SET(ucr3, PMAP_NO_CR3);
+}
+
+/* Processors that use the pmap later give it a fresh PCID. */
+static void
+pmap_invalidate_gens(pmap_t pmap)
+{
+	u_int cpuid, i;
+
+	cpuid = PCPU_GET(cpuid);
+	if (pmap != PCPU_GET(curpmap))
+		pmap->pm_pcids[cpuid].pm_gen = 0;
+	CPU_FOREACH(i) {
+		if (i != cpuid)
+			pmap->pm_pcids[i].pm_gen = 0;
+	}
+	/* Before pm_active is read: see pmap_activate_sw(). */
+	atomic_thread_fence_seq_cst();
+}
+
+static cpuset_t
+pmap_invalidate_cpu_mask(pmap_t pmap)
+{
+
+	return (pmap == kernel_pmap ? all_cpus : pmap->pm_active);
+}
+
+static void
+pmap_invalidate_user(pmap_t pmap, vm_offset_t sva, vm_offset_t eva)
+{
+	struct invpcid_descr d;
+	uint64_t kcr3, ucr3;
+	uint32_t pcid;
+
+	critical_enter();
+	pcid = pmap->pm_pcids[PCPU_GET(cpuid)].pm_pcid;
+	if (invpcid_works) {
+		bzero(&d, sizeof(d));
+		d.pcid = pcid | PMAP_PCID_USER_PT;
+		for (d.addr = sva; d.addr < eva; d.addr += PAGE_SIZE)
+			invpcid(&d, INVPCID_ADDR);
+	} else {
+		kcr3 = pmap->pm_cr3 | pcid | CR3_PCID_SAVE;
+		ucr3 = pmap->pm_ucr3 | pcid | PMAP_PCID_USER_PT | CR3_PCID_SAVE;
+		pmap_pti_pcid_invlrng(ucr3, kcr3, sva, eva);
+	}
+	critical_exit();
+}
+
+static void
+pmap_invalidate_here(pmap_t pmap, vm_offset_t sva, vm_offset_t eva)
+{
+	vm_offset_t va;
+
+	if (pmap == kernel_pmap || pmap == PCPU_GET(curpmap)) {
+		for (va = sva; va < eva; va += PAGE_SIZE)
+			invlpg(va);
+	}
+	if (pmap == kernel_pmap || !pmap_pcid_enabled)
+		return;
+	if (pmap == PCPU_GET(curpmap) && pmap->pm_ucr3 != PMAP_NO_CR3)
+		pmap_invalidate_user(pmap, sva, eva);
+	pmap_invalidate_gens(pmap);
+}
+
+void
+pmap_invalidate_page(pmap_t pmap, vm_offset_t va)
+{
+
+	sched_pin();
+	pmap_invalidate_here(pmap, va, va + PAGE_SIZE);
+	smp_masked_invlpg(pmap_invalidate_cpu_mask(pmap), va, pmap);
+	sched_unpin();
+}
+
+void
+pmap_invalidate_range(pmap_t pmap, vm_offset_t sva, vm_offset_t eva)
+{
+
+	sched_pin();
+	pmap_invalidate_here(pmap, sva, eva);
+	smp_masked_invlpg_range(pmap_invalidate_cpu_mask(pmap), sva, eva, pmap);
+	sched_unpin();
+}
+
+static void
+pmap_invalidate_context(pmap_t pmap)
+{
+	struct invpcid_descr d;
+	uint64_t kcr3, ucr3;
+	uint32_t pcid;
+
+	critical_enter();
+	pcid = pmap->pm_pcids[PCPU_GET(cpuid)].pm_pcid;
+	ucr3 = pmap->pm_ucr3;
+	if (invpcid_works) {
+		bzero(&d, sizeof(d));
+		d.pcid = pcid;
+		invpcid(&d, INVPCID_CTX);
+		if (ucr3 != PMAP_NO_CR3) {
+			d.pcid |= PMAP_PCID_USER_PT;
+			invpcid(&d, INVPCID_CTX);
+		}
+	} else {
+		kcr3 = pmap->pm_cr3 | pcid;
+		if (ucr3 == PMAP_NO_CR3)
+			load_cr3(kcr3);
+		else
+			pmap_pti_pcid_invalidate(ucr3 | pcid | PMAP_PCID_USER_PT,
+			    kcr3);
+	}
+	critical_exit();
+}
+
+void
+pmap_invalidate_all(pmap_t pmap)
+{
+	struct invpcid_descr d;
+
+	sched_pin();
+	if (pmap == kernel_pmap) {
+		if (pmap_pcid_enabled && invpcid_works) {
+			bzero(&d, sizeof(d));
+			invpcid(&d, INVPCID_CTXGLOB);
+		} else
+			invltlb_glob();
+	} else {
+		if (pmap == PCPU_GET(curpmap)) {
+			if (pmap_pcid_enabled)
+				pmap_invalidate_context(pmap);
+			else
+				invltlb();
+		}
+		if (pmap_pcid_enabled)
+			pmap_invalidate_gens(pmap);
+	}
+	smp_masked_invltlb(pmap_invalidate_cpu_mask(pmap), pmap);
+	sched_unpin();
 }

@@ -14,6 +14,7 @@ struct amd64tss {
 	uint64_t	pc_pm_save_cnt;					\
 	uint32_t	pc_pcid_next;					\
 	uint32_t	pc_pcid_gen;					\
+	uint32_t	pc_smp_tlb_done;				\
 	u_int		pc_apic_id
 #define	PCPU_GET(member) __extension__ ({				\
 	__typeof(((struct pcpu *)0)->pc_ ## member) __res;		\

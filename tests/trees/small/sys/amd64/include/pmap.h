@@ -40,4 +40,6 @@ void	pmap_activate(struct thread *);
 void	pmap_activate_boot(pmap_t);
 void	pmap_activate_sw(struct thread *);
 void	pmap_pti_pcid_invalidate(uint64_t, uint64_t);
+void	pmap_pti_pcid_invlpg(uint64_t, uint64_t, vm_offset_t);
+void	pmap_pti_pcid_invlrng(uint64_t, uint64_t, vm_offset_t, vm_offset_t);
 #endif
