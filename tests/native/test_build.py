@@ -61,7 +61,7 @@ def test_a_damaged_build_is_made_again(cache: Path, small: System) -> None:
 def test_a_build_that_another_process_removes(
     cache: Path, small: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected, made = summary(search_natively(small)), engine.worker
+    expected, made = summary(search_natively(small)), build.worker
     removed: list[Path] = []
 
     def found_and_removed(model: str) -> Path:
