@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from itertools import filterfalse
 from pathlib import Path
 
 import pytest
@@ -55,7 +54,9 @@ def short(path: Path) -> bool:
     return (said(path)["scenario"], said(path)["memory"]) == ("activate", "sc")
 
 
-@pytest.mark.parametrize("path", filter(short, TWINS), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in TWINS if short(path)], ids=lambda path: path.stem
+)
 def test_a_stale_use_is_found(path: Path) -> None:
     found = said(path)
     result = searched(found["scenario"], found["mode"], found["memory"], str(path))
@@ -63,6 +64,8 @@ def test_a_stale_use_is_found(path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", filterfalse(short, TWINS), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in TWINS if not short(path)], ids=lambda path: path.stem
+)
 def test_a_stale_use_in_a_longer_search_is_found(path: Path) -> None:
     test_a_stale_use_is_found(path)
