@@ -63,7 +63,7 @@ def test_a_trace_on_the_trees_lines_is_stored_and_replayed(tmp_path: Path) -> No
 def test_tree() -> None:
     found = answer("tree", SMALL)
     assert found["release"] == "13.0" and len(found["modes"]) == 6
-    assert {"name": "pmap_activate_sw", "file": "sys/amd64/amd64/pmap.c", "line": 215} in found[
+    assert {"name": "pmap_activate_sw", "file": "sys/amd64/amd64/pmap.c", "line": 219} in found[
         "functions"
     ]
     assert found["indirect"]["pmap_activate_sw_mode"]["pcid"] == "pmap_activate_sw_noinvpcid"
