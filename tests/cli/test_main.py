@@ -18,6 +18,7 @@ from pmaplab.cli import boot, main
 from pmaplab.cli.parallel import WorkerError
 
 LONG = [*COMMAND, "check", "--proposal", "repaired", "--cpus", "3", "--operations", "9"]
+LONG += ["--engine", "python"]
 
 
 def test_version_and_help() -> None:
