@@ -53,7 +53,7 @@ def numbers(bound: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-@pytest.mark.parametrize("bound", [1, 2])
+@pytest.mark.parametrize("bound", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_numbers(bound: int, golden: Golden) -> None:
     """Two CPUs, two processes, one operation a CPU."""
     golden.check(numbers(bound), HERE / f"test_kernel_{bound}.expected")
@@ -90,6 +90,7 @@ def test_a_fence_is_missing() -> None:
         assert search(built(scenario, bound, "nopcid", fence)).verdict() == "holds"
 
 
+@pytest.mark.slow
 def test_the_same_without_knowing_what_is_private() -> None:
     """Loads that nobody can tell apart take no steps of their own: fewer
     states, and the same failures."""
