@@ -18,7 +18,6 @@ from pmaplab.cli import boot, main
 from pmaplab.cli.parallel import WorkerError
 
 LONG = [*COMMAND, "check", "--proposal", "repaired", "--cpus", "3", "--operations", "9"]
-LONG += ["--engine", "python"]
 
 
 def test_version_and_help() -> None:
@@ -72,15 +71,19 @@ def test_no_standard_output() -> None:
     fails(result, "standard output is closed")
 
 
-def interrupted(tmp_path: Path, stop: Callable[[subprocess.Popen[str]], None]) -> tuple[int, str]:
+def interrupted(
+    tmp_path: Path, engine: str, stop: Callable[[subprocess.Popen[str]], None]
+) -> tuple[int, str]:
     """The status and the messages of a long search that ``stop`` ends."""
     process = subprocess.Popen(
-        [*LONG, "-o", str(tmp_path / "t.json")],
+        [*LONG, "--engine", engine, "-o", str(tmp_path / "t.json")],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         env=environment(),
         start_new_session=True,
+        # What a shell starts in the background ignores Ctrl-C, and would hand that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     # The output file is there before the search begins.
     deadline = time.monotonic() + 60
@@ -88,22 +91,29 @@ def interrupted(tmp_path: Path, stop: Callable[[subprocess.Popen[str]], None]) -
         time.sleep(0.02)
     time.sleep(0.5)
     stop(process)
-    _, messages = process.communicate(timeout=30)
+    try:
+        _, messages = process.communicate(timeout=30)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
     with pytest.raises(ProcessLookupError):
         # Nobody of its session is left.
         os.killpg(process.pid, 0)
     return process.returncode, messages
 
 
-def test_ctrl_c(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["auto", "python"])
+def test_ctrl_c(tmp_path: Path, engine: str) -> None:
     """A terminal sends it to the workers as well."""
-    status, messages = interrupted(tmp_path, lambda p: os.killpg(p.pid, signal.SIGINT))
+    status, messages = interrupted(tmp_path, engine, lambda p: os.killpg(p.pid, signal.SIGINT))
     assert (status, messages) == (130, "pmaplab: interrupted\n")
     assert not list(tmp_path.iterdir())
 
 
-def test_being_terminated(tmp_path: Path) -> None:
-    status, messages = interrupted(tmp_path, lambda p: p.terminate())
+@pytest.mark.parametrize("engine", ["auto", "python"])
+def test_being_terminated(tmp_path: Path, engine: str) -> None:
+    status, messages = interrupted(tmp_path, engine, lambda p: p.terminate())
     assert (status, messages) == (143, "pmaplab: terminated\n")
     assert not list(tmp_path.iterdir())
 
