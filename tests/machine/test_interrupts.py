@@ -11,7 +11,8 @@ import pytest
 import pmaplab
 from pmaplab.errors import IRError
 from pmaplab.frontends.kernel_python.source import SourceFile, parse_source
-from pmaplab.ir.nodes import Call, Function, Program
+from pmaplab.ir.nodes import Function, Program
+from pmaplab.ir.walk import calling
 from pmaplab.machine.interrupts import suspend_threads
 from pmaplab.machine.modes import MODES
 from pmaplab.search.bfs import Result, search
@@ -83,20 +84,7 @@ def test_no_interrupts_no_pass() -> None:
 
 def calling_shared(program: Program) -> Function:
     """The interrupt context as it was before the pass."""
-    function = program.functions["cpu_interrupt"]
-    blocks = [
-        replace(
-            block,
-            instructions=tuple(
-                replace(item, function="shared")
-                if isinstance(item, Call) and item.function == "shared_in_interrupt"
-                else item
-                for item in block.instructions
-            ),
-        )
-        for block in function.blocks
-    ]
-    return replace(function, blocks=tuple(blocks))
+    return calling(program.functions["cpu_interrupt"], {"shared_in_interrupt": "shared"})
 
 
 @pytest.mark.parametrize(

@@ -192,25 +192,24 @@ class Murphi:
         self.routines = identifiers(system.routines, "f_")
         self.groups = groups(system)
         self.labels = {label: number for number, label in enumerate(system.labels)}
-        # The routines that pass a label, and so need to be told where to note it.
-        self.markers: set[str] = set()
-        for routine in system.routines.values():
-            nodes = list(below(routine.parts))
-            if any(
-                isinstance(n, Mark) or (isinstance(n, Invoke) and n.routine in self.markers)
-                for n in nodes
-            ):
-                self.markers.add(routine.name)
-        self.pickers: set[str] = set()
-        for routine in system.routines.values():
-            nodes = list(below(routine.parts))
-            if any(
-                isinstance(n, Pick) or (isinstance(n, Invoke) and n.routine in self.pickers)
-                for n in nodes
-            ):
-                self.pickers.add(routine.name)
+        # The routines that pass a label, and so need to be told where to note it,
+        # and those that choose.
+        self.markers = self._with(Mark)
+        self.pickers = self._with(Pick)
         self.judging = False
         self.many_parts = False
+
+    def _with(self, node: type) -> set[str]:
+        """The routines that do so themselves or in what they invoke, which the
+        system has before them."""
+        found: set[str] = set()
+        for routine in self.system.routines.values():
+            if any(
+                isinstance(n, node) or (isinstance(n, Invoke) and n.routine in found)
+                for n in below(routine.parts)
+            ):
+                found.add(routine.name)
+        return found
 
     def cell(self, index: int) -> str:
         return self.cells[self.system.memory[index].name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from typing import Any, TypeVar, get_args
 
@@ -53,6 +53,21 @@ def with_expressions(item: _Item, new: Callable[[Expr], Expr]) -> _Item:
         name: after for name, value in values.items() if (after := changed(value)) is not value
     }
     return replace(item, **different) if different else item
+
+
+def calling(function: Function, instead: Mapping[str, str]) -> Function:
+    """``function``, with calls of other functions where ``instead`` names them."""
+
+    def changed(item: Instruction) -> Instruction:
+        if isinstance(item, Call) and item.function in instead:
+            return replace(item, function=instead[item.function])
+        return item
+
+    blocks = tuple(
+        replace(block, instructions=tuple(map(changed, block.instructions)))
+        for block in function.blocks
+    )
+    return replace(function, blocks=blocks)
 
 
 def subexpressions(expr: Expr) -> Iterator[Expr]:

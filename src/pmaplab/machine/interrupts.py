@@ -17,7 +17,6 @@ from pmaplab.ir.nodes import (
     THREAD,
     Assume,
     Block,
-    Call,
     FieldAddress,
     Function,
     GlobalAddress,
@@ -31,6 +30,7 @@ from pmaplab.ir.nodes import (
     Unary,
 )
 from pmaplab.ir.types import BOOL, Array, Pointer, Struct
+from pmaplab.ir.walk import calling
 
 REGISTERS = "cpus"
 FLAG = "in_interrupt"
@@ -50,6 +50,7 @@ def suspend_threads(program: Program) -> Program:
         return program
     threads = _plain(program, agents[THREAD])
     twice = threads & _plain(program, agents[INTERRUPT])
+    twins = {name: _twin(name) for name in twice}
     functions = dict(program.functions)
     for name in twice:
         functions[_twin(name)] = replace(functions[name], name=_twin(name))
@@ -57,7 +58,7 @@ def suspend_threads(program: Program) -> Program:
         target = _twin(name) if name in twice else name
         if name in twice and target in program.functions:
             raise IRError(f"the interrupt context needs the name {target!r} for itself")
-        functions[target] = _calling_twins(functions[target], twice)
+        functions[target] = calling(functions[target], twins)
     guard = _Guard(program)
     entries = set(agents[THREAD])
     for name in threads:
@@ -71,19 +72,6 @@ def _plain(program: Program, entries: list[str]) -> set[str]:
 
 def _twin(name: str) -> str:
     return f"{name}_in_interrupt"
-
-
-def _calling_twins(function: Function, twice: set[str]) -> Function:
-    def renamed(item: Instruction) -> Instruction:
-        if isinstance(item, Call) and item.function in twice:
-            return replace(item, function=_twin(item.function))
-        return item
-
-    blocks = tuple(
-        replace(block, instructions=tuple(map(renamed, block.instructions)))
-        for block in function.blocks
-    )
-    return replace(function, blocks=blocks)
 
 
 class _Guard:

@@ -65,6 +65,7 @@ from pmaplab.ir.nodes import (
     Rmw,
     Store,
 )
+from pmaplab.ir.walk import calling
 from pmaplab.machine.buffered import Rewriter, cell_of
 from pmaplab.machine.marks import Marks, marks_of_others
 from pmaplab.machine.plain import plain_functions, store_count, taken_apart
@@ -294,17 +295,8 @@ class _Pass:
 
     def _direct(self, function: Function, name: str) -> Function:
         """``function`` as a part of a locked operation."""
-
-        def direct(instruction: Instruction) -> Instruction:
-            if isinstance(instruction, Call) and instruction.function in self.parts:
-                return replace(instruction, function=_at_once(instruction.function))
-            return instruction
-
-        blocks = tuple(
-            replace(block, instructions=tuple(map(direct, block.instructions)))
-            for block in function.blocks
-        )
-        return self.marks.at_once(replace(function, name=name, blocks=blocks))
+        direct = calling(function, {part: _at_once(part) for part in self.parts})
+        return self.marks.at_once(replace(direct, name=name))
 
 
 def _at_once(name: str) -> str:
