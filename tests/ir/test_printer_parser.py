@@ -119,18 +119,13 @@ def test_every_construct_keeps_its_text() -> None:
     assert print_program(program) == EVERYTHING
 
 
-@settings(suppress_health_check=SLOW_TO_DRAW)
+@settings(suppress_health_check=SLOW_TO_DRAW, max_examples=80)
 @given(programs())
 def test_round_trip(program: Program) -> None:
     text = print_program(program)
     parsed = parse_program(text)
     assert parsed == program
     assert print_program(parsed) == text
-
-
-@settings(suppress_health_check=SLOW_TO_DRAW)
-@given(programs())
-def test_round_trip_without_locations(program: Program) -> None:
     text = print_program(program, locations=False)
     assert print_program(parse_program(text), locations=False) == text
 

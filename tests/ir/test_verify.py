@@ -75,7 +75,7 @@ b:
 """
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], max_examples=40)
 @given(programs())
 def test_generated_programs_are_well_formed(program: Program) -> None:
     verify(program)
@@ -88,7 +88,7 @@ def test_the_generator_makes_every_construct() -> None:
         suppress_health_check=list(HealthCheck),
         database=None,
         derandomize=True,
-        max_examples=200,
+        max_examples=80,
     )
     @given(programs())
     def collect(program: Program) -> None:

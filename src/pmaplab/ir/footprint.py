@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from pmaplab.ir.access import Key, key_of
 from pmaplab.ir.callgraph import reachable_functions
@@ -34,11 +34,12 @@ def _keys(program: Program, kind: Type, key: Key) -> Iterator[Key]:
             yield key
 
 
-def may_read(layout: Layout, functions: list[str]) -> tuple[int, ...]:
+def may_read(
+    layout: Layout, known: Mapping[Key, Sequence[int]], functions: Sequence[str]
+) -> tuple[int, ...]:
     """The cells of the memory that ``functions`` may read, in order; the region
-    masks are always among them."""
+    masks are always among them.  ``known`` is what cells_by_key() says."""
     program = layout.program
-    known = cells_by_key(layout)
     regions = range(layout.regions, layout.regions + program.cpus)
     cells = set(regions)
     for name in reachable_functions(program, functions):

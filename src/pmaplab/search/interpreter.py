@@ -19,7 +19,7 @@ from operator import itemgetter
 from typing import Any, Literal, NoReturn
 
 from pmaplab.errors import Location, ModelError
-from pmaplab.ir.footprint import may_read
+from pmaplab.ir.footprint import cells_by_key, may_read
 from pmaplab.ir.layout import Layout
 from pmaplab.ir.nodes import Instruction, Program, Terminator
 from pmaplab.search.translate import DONE, Code, translate
@@ -173,8 +173,9 @@ class Interpreter:
                 mask |= self.regions[region]
             self._invariants.append((self.code.atomics[invariant.function], mask))
         conditions = list(program.exempt_when.values())
+        known = cells_by_key(self.layout)
         self._watched = [
-            itemgetter(*may_read(self.layout, [invariant.function, *conditions]))
+            itemgetter(*may_read(self.layout, known, [invariant.function, *conditions]))
             for invariant in program.invariants
         ]
         self._said: list[dict[Any, list[tuple[int, int, Failure, int]]]] = [

@@ -490,6 +490,6 @@ def _substitute(node: ast.expr, indices: Mapping[str, int]) -> ast.expr:
                 return ast.copy_location(ast.Constant(indices[name.id]), name)
             return name
 
-    if not indices:
+    if not any(isinstance(n, ast.Name) and n.id in indices for n in ast.walk(node)):
         return node
     return Replace().visit(copy.deepcopy(node))  # type: ignore[no-any-return]

@@ -36,7 +36,7 @@ class SourceFile:
     text: str
     tree: ast.Module
 
-    @property
+    @functools.cached_property
     def lines(self) -> list[str]:
         return self.text.split("\n")
 
@@ -89,6 +89,8 @@ class SourceFile:
 
 def _column(text: str, offset: int) -> int:
     """A column counted in characters from 1, from ast's UTF-8 byte offset."""
+    if text.isascii():
+        return min(offset, len(text)) + 1
     return len(text.encode()[:offset].decode(errors="replace")) + 1
 
 
@@ -159,6 +161,12 @@ def display_name(path: Path) -> str:
         return str(path)
 
 
+@functools.cache
+def _module_source(path: Path) -> SourceFile:
+    """A file of this package, which does not change while it runs."""
+    return read_source(path, display_name(path))
+
+
 def load_modules(names: Iterable[str]) -> list[SourceFile]:
     """The named modules of this package and all that they import, imports
     first, each once."""
@@ -170,7 +178,7 @@ def load_modules(names: Iterable[str]) -> list[SourceFile]:
         path = package_module(name)
         if path is None:
             raise InputError(f"{name}: no such kernel Python module")
-        source = read_source(path, display_name(path))
+        source = _module_source(path)
         found[name] = source
         for imported in imports(source):
             visit(imported)
