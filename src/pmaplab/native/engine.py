@@ -6,9 +6,11 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pmaplab.errors import ModelError
 from pmaplab.ir.nodes import THREAD
 from pmaplab.native import checkpoint as checkpoints
 from pmaplab.native.build import worker
@@ -25,7 +27,10 @@ from pmaplab.search.bfs import (
     Violation,
     stuck_failure,
 )
+from pmaplab.search.independence import MOST_PASSED, independence
 from pmaplab.search.interpreter import State
+from pmaplab.search.reduced import FailureFoundError, left, look_around, went_back
+from pmaplab.search.reductions import PARTIAL_ORDER, Reductions
 from pmaplab.search.run import Move
 from pmaplab.search.translate import DONE
 from pmaplab.system import System
@@ -61,8 +66,10 @@ def search_natively(
     threads: int | None = None,
     fingerprints: bool = False,
     checkpoint: Path | None = None,
+    reductions: Reductions = frozenset(),
 ) -> Result:
-    """As :func:`pmaplab.search.bfs.search`, on ``threads`` threads (all cores).
+    """As :func:`pmaplab.search.reduced.search_reduced`, on ``threads`` threads (all
+    cores).
 
     With ``fingerprints`` states are told apart by 64 bits only.  In the folder
     ``checkpoint`` the search is kept now and then, and when it is stopped; it goes on
@@ -71,8 +78,10 @@ def search_natively(
     Raises NoCompiler and Unsupported where it cannot be done, and WorkerDied.
     """
     run = _NativeSearch(system, judge_bring_up)
+    threads = threads or cores()
+    limits = limits or Limits()
     return run.run(
-        limits or Limits(), stop_at_first, progress, threads or cores(), fingerprints, checkpoint
+        limits, stop_at_first, progress, threads, fingerprints, checkpoint, reductions
     )
 
 
@@ -85,6 +94,7 @@ class _NativeSearch(BegunSearch):
         threads: int,
         fingerprints: bool,
         checkpoint: Path | None,
+        reductions: Reductions,
     ) -> Result:
         result, interpreter = self.result, self.interpreter
         result.engine = NATIVE
@@ -111,29 +121,89 @@ class _NativeSearch(BegunSearch):
                     for base, agent in zip(layout.agents, program.agents, strict=True)
                 ],
             )
-            for parts in components(layout):
-                asked = replace(question, components=parts)
-                if checkpoint is not None:
-                    asked = _with_checkpoint(asked, model, checkpoint)
-                try:
-                    answer = ask(executable, asked, progress, checkpoint)
-                except FileNotFoundError:
-                    # Another process has just removed it to make room for its own.
-                    answer = ask(worker(model), asked, progress, checkpoint)
-                if answer["stopped"] != "wide":
-                    break
-                if checkpoint is not None:
-                    raise NotNative("with other components a checkpoint is of no use")
-            else:
-                raise NotNative("the states are too many for its words")
+            answer = None
+            numbers = self._reduction(reductions)
+            if numbers is not None and not self._resumes(question, model, checkpoint):
+                reduced = replace(question, reduction=numbers, stop_at_first=False)
+                answer = self._ask(reduced, model, executable, progress, checkpoint)
+                result.reductions = (PARTIAL_ORDER,)
+                result.passed = answer["passed"]
+            if answer is None or answer["stopped"] == "found":
+                rest = left(limits, started)
+                question = replace(question, seconds=rest.seconds or 0)
+                result.reductions, result.passed = (), 0
+                answer = self._ask(question, model, executable, progress, checkpoint)
+                result.searched_again = numbers is not None
             result.seconds = time.monotonic() - started
             self._take(answer, limits)
+            if result.searched_again:
+                went_back(result)
             if fingerprints:
                 result.odds = odds_of_a_miss(result.states)
         else:
             self.note_labels(frozenset())
         result.seconds = time.monotonic() - started
         return result
+
+    def _ask(
+        self,
+        question: Question,
+        model: str,
+        executable: Path,
+        progress: Progress | None,
+        checkpoint: Path | None,
+    ) -> dict[str, Any]:
+        """The answer, with components that are fine enough."""
+        for parts in components(self.interpreter.layout):
+            asked = replace(question, components=parts)
+            if checkpoint is not None:
+                asked = _with_checkpoint(asked, model, checkpoint)
+            try:
+                answer = ask(executable, asked, progress, checkpoint)
+            except FileNotFoundError:
+                # Another process has just removed it to make room for its own.
+                answer = ask(worker(model), asked, progress, checkpoint)
+            if answer["stopped"] != "wide":
+                return answer
+            if checkpoint is not None:
+                raise NotNative("with other components a checkpoint is of no use")
+        raise NotNative("the states are too many for its words")
+
+    def _reduction(self, reductions: Reductions) -> list[int] | None:
+        """The numbers of the partial-order reduction, as runtime/main.c reads them;
+        None where there is none, or where a failure is known already."""
+        program, layout = self.system.program, self.interpreter.layout
+        if PARTIAL_ORDER not in reductions:
+            return None
+        if self.result.violations or len(program.invariants) * program.cpus > MOST_UNITS:
+            return None
+        try:
+            used = look_around(self)
+        except (FailureFoundError, ModelError):
+            return None
+        finally:
+            self.interpreter.forget()
+        tables = independence(program, layout, self.result.start)
+        return [
+            MOST_PASSED,
+            used,
+            len(program.regions),
+            *tables.touch,
+            *tables.write,
+            *tables.seen,
+            *tables.guard,
+            *(unit.always for unit in tables.units),
+            *chain.from_iterable(tables.leavers),
+            *chain.from_iterable(tables.enterers),
+        ]
+
+    def _resumes(self, question: Question, model: str, checkpoint: Path | None) -> bool:
+        """Whether there is a checkpoint of the unreduced search."""
+        if checkpoint is None:
+            return False
+        parts = next(iter(components(self.interpreter.layout)))
+        fixed = _identity(replace(question, components=parts), model)
+        return checkpoints.belongs(checkpoint, fixed)
 
     def _take(self, answer: dict[str, Any], limits: Limits) -> None:
         """Put what the worker found into the result."""
@@ -229,13 +299,19 @@ class _NativeSearch(BegunSearch):
 
 def _with_checkpoint(question: Question, model: str, folder: Path) -> Question:
     """The question, with what its checkpoint is called; limits may differ."""
-    fixed = replace(question, threads=0, states=0, seconds=0, memory=0)
-    name = checkpoints.identity(model, fixed.text())
+    name = _identity(question, model)
     checkpoints.prepare(folder, name)
     return replace(question, checkpoint=name, checkpoint_seconds=checkpoints.SECONDS)
 
 
+def _identity(question: Question, model: str) -> str:
+    fixed = replace(question, threads=0, states=0, seconds=0, memory=0)
+    return checkpoints.identity(model, fixed.text())
+
+
 NOT_MODELLED = 4
+# Bits of a set of units.
+MOST_UNITS = 64
 FINGERPRINT_BITS = 64
 
 
