@@ -13,6 +13,8 @@ from pmaplab.memory import DEFAULT_STORE_BUFFER
 from pmaplab.native.choose import AUTO, ENGINES, PYTHON, Engine
 from pmaplab.native.engine import cores
 from pmaplab.search.bfs import Limits
+from pmaplab.search.reductions import AUTO as AUTO_REDUCTIONS
+from pmaplab.search.reductions import REDUCTIONS, WORTH, parse_reductions
 from pmaplab.system import Bounds, default_bounds, scenario_names
 
 SUMMARY_OF_STATUS = (
@@ -142,6 +144,18 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="let a native search keep 64 bits of a state: the verdict states the odds",
     )
+    add_reductions(parser)
+
+
+def add_reductions(parser: argparse.ArgumentParser) -> None:
+    """``--reductions``."""
+    parser.add_argument(
+        "--reductions",
+        default=AUTO_REDUCTIONS,
+        metavar="all|none|NAME,...",
+        help=f"which of {', '.join(REDUCTIONS)} make searches smaller (default: all, in searches "
+        f"of more than {WORTH:,} states)",
+    )
 
 
 def engine(options: argparse.Namespace, searches: int) -> Engine:
@@ -149,7 +163,12 @@ def engine(options: argparse.Namespace, searches: int) -> Engine:
     if options.engine == PYTHON and options.fingerprints:
         raise UsageError("the interpreter keeps whole states", advice="leave out --fingerprints")
     shared = max(1, cores() // max(1, searches))
-    return Engine(options.engine, options.threads or shared, options.fingerprints)
+    return Engine(
+        options.engine,
+        options.threads or shared,
+        options.fingerprints,
+        reductions=parse_reductions(options.reductions),
+    )
 
 
 def add_memory(parser: argparse.ArgumentParser) -> None:

@@ -181,8 +181,8 @@ class Effects:
                 cells = self._cells(run, function, address)
                 self._reads(run, cells)
                 self._set(run, function, old, self._content(run, function, cells))
-                value = self._value(run, function, operand) if op == "xchg" else None
-                self._store(run, cells, value)
+                left = self._value(run, function, operand) if op == "xchg" else None
+                self._store(run, cells, left)
             case CmpXchg(target=old, address=address, desired=desired):
                 cells = self._cells(run, function, address)
                 self._reads(run, cells)

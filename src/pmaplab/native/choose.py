@@ -11,7 +11,7 @@ from pmaplab.native.codegen import Unsupported
 from pmaplab.native.engine import NotNative, search_natively
 from pmaplab.search.bfs import Limits, Progress, Result
 from pmaplab.search.reduced import search_reduced
-from pmaplab.search.reductions import Reductions
+from pmaplab.search.reductions import NO_REDUCTIONS, Reductions
 from pmaplab.system import System
 
 AUTO, NATIVE, PYTHON = "auto", "native", "python"
@@ -29,7 +29,7 @@ class Engine:
     threads: int | None = None
     fingerprints: bool = False
     checkpoint: Path | None = None
-    reductions: Reductions = frozenset()
+    reductions: Reductions = NO_REDUCTIONS
 
 
 DEFAULT_ENGINE = Engine()

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pmaplab.errors import ModelError
 from pmaplab.ir.nodes import THREAD
 from pmaplab.native import checkpoint as checkpoints
 from pmaplab.native.build import worker
@@ -25,12 +24,13 @@ from pmaplab.search.bfs import (
     Progress,
     Result,
     Violation,
+    states_reached,
     stuck_failure,
 )
 from pmaplab.search.independence import MOST_PASSED, independence
 from pmaplab.search.interpreter import State
-from pmaplab.search.reduced import FailureFoundError, left, look_around, went_back
-from pmaplab.search.reductions import PARTIAL_ORDER, Reductions
+from pmaplab.search.reduced import FailureKnownError, at_first, left, look_around, went_back
+from pmaplab.search.reductions import NO_REDUCTIONS, PARTIAL_ORDER, Reductions
 from pmaplab.search.run import Move
 from pmaplab.search.translate import DONE
 from pmaplab.system import System
@@ -66,7 +66,7 @@ def search_natively(
     threads: int | None = None,
     fingerprints: bool = False,
     checkpoint: Path | None = None,
-    reductions: Reductions = frozenset(),
+    reductions: Reductions = NO_REDUCTIONS,
 ) -> Result:
     """As :func:`pmaplab.search.reduced.search_reduced`, on ``threads`` threads (all
     cores).
@@ -80,9 +80,18 @@ def search_natively(
     run = _NativeSearch(system, judge_bring_up)
     threads = threads or cores()
     limits = limits or Limits()
-    return run.run(
-        limits, stop_at_first, progress, threads, fingerprints, checkpoint, reductions
-    )
+    return run.run(limits, stop_at_first, progress, threads, fingerprints, checkpoint, reductions)
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """How a worker is asked: for the C text of its model, where it is, whom it tells of
+    its progress, and where its checkpoint goes."""
+
+    model: str
+    executable: Path
+    progress: Progress | None
+    checkpoint: Path | None
 
 
 class _NativeSearch(BegunSearch):
@@ -121,19 +130,11 @@ class _NativeSearch(BegunSearch):
                     for base, agent in zip(layout.agents, program.agents, strict=True)
                 ],
             )
-            answer = None
-            numbers = self._reduction(reductions)
-            if numbers is not None and not self._resumes(question, model, checkpoint):
-                reduced = replace(question, reduction=numbers, stop_at_first=False)
-                answer = self._ask(reduced, model, executable, progress, checkpoint)
-                result.reductions = (PARTIAL_ORDER,)
-                result.passed = answer["passed"]
-            if answer is None or answer["stopped"] == "found":
+            run = _Asking(model, executable, progress, checkpoint)
+            answer = self._reduced(run, question, limits, started, reductions)
+            if answer is None:
                 rest = left(limits, started)
-                question = replace(question, seconds=rest.seconds or 0)
-                result.reductions, result.passed = (), 0
-                answer = self._ask(question, model, executable, progress, checkpoint)
-                result.searched_again = numbers is not None
+                answer = self._ask(run, replace(question, seconds=rest.seconds or 0))
             result.seconds = time.monotonic() - started
             self._take(answer, limits)
             if result.searched_again:
@@ -145,41 +146,68 @@ class _NativeSearch(BegunSearch):
         result.seconds = time.monotonic() - started
         return result
 
-    def _ask(
-        self,
-        question: Question,
-        model: str,
-        executable: Path,
-        progress: Progress | None,
-        checkpoint: Path | None,
-    ) -> dict[str, Any]:
+    def _ask(self, run: _Asking, question: Question) -> dict[str, Any]:
         """The answer, with components that are fine enough."""
         for parts in components(self.interpreter.layout):
             asked = replace(question, components=parts)
-            if checkpoint is not None:
-                asked = _with_checkpoint(asked, model, checkpoint)
+            if run.checkpoint is not None:
+                asked = _with_checkpoint(asked, run.model, run.checkpoint)
             try:
-                answer = ask(executable, asked, progress, checkpoint)
+                answer = ask(run.executable, asked, run.progress, run.checkpoint)
             except FileNotFoundError:
                 # Another process has just removed it to make room for its own.
-                answer = ask(worker(model), asked, progress, checkpoint)
+                answer = ask(worker(run.model), asked, run.progress, run.checkpoint)
             if answer["stopped"] != "wide":
                 return answer
-            if checkpoint is not None:
+            if run.checkpoint is not None:
                 raise NotNative("with other components a checkpoint is of no use")
         raise NotNative("the states are too many for its words")
 
-    def _reduction(self, reductions: Reductions) -> list[int] | None:
+    def _reduced(
+        self,
+        run: _Asking,
+        question: Question,
+        limits: Limits,
+        started: float,
+        reductions: Reductions,
+    ) -> dict[str, Any] | None:
+        """The answer of a reduced search, or that of a short one; None where the
+        search is to be done without reductions."""
+        if PARTIAL_ORDER not in reductions.names or self._resumes(run, question):
+            return None
+        if reductions.beyond:
+            short = at_first(limits, reductions)
+            answer = self._ask(
+                replace(run, checkpoint=None), replace(question, states=short.states or 0)
+            )
+            ours = limits.states is None or limits.states > reductions.beyond
+            if answer["stopped"] != "states" or not ours:
+                return answer
+            if answer["violations"]:
+                return None
+        numbers = self._reduction()
+        if numbers is None:
+            return None
+        rest = left(limits, started)
+        answer = self._ask(
+            run,
+            replace(question, reduction=numbers, stop_at_first=False, seconds=rest.seconds or 0),
+        )
+        if answer["stopped"] == "found":
+            self.result.searched_again = True
+            return None
+        self.result.reductions, self.result.passed = (PARTIAL_ORDER,), answer["passed"]
+        return answer
+
+    def _reduction(self) -> list[int] | None:
         """The numbers of the partial-order reduction, as runtime/main.c reads them;
         None where there is none, or where a failure is known already."""
         program, layout = self.system.program, self.interpreter.layout
-        if PARTIAL_ORDER not in reductions:
-            return None
         if self.result.violations or len(program.invariants) * program.cpus > MOST_UNITS:
             return None
         try:
             used = look_around(self)
-        except (FailureFoundError, ModelError):
+        except FailureKnownError:
             return None
         finally:
             self.interpreter.forget()
@@ -197,13 +225,13 @@ class _NativeSearch(BegunSearch):
             *chain.from_iterable(tables.enterers),
         ]
 
-    def _resumes(self, question: Question, model: str, checkpoint: Path | None) -> bool:
+    def _resumes(self, run: _Asking, question: Question) -> bool:
         """Whether there is a checkpoint of the unreduced search."""
-        if checkpoint is None:
+        if run.checkpoint is None:
             return False
         parts = next(iter(components(self.interpreter.layout)))
-        fixed = _identity(replace(question, components=parts), model)
-        return checkpoints.belongs(checkpoint, fixed)
+        name = _identity(replace(question, components=parts), run.model)
+        return checkpoints.belongs(run.checkpoint, name)
 
     def _take(self, answer: dict[str, Any], limits: Limits) -> None:
         """Put what the worker found into the result."""
@@ -329,7 +357,7 @@ def _reason(stopped: str, limits: Limits) -> str | None:
         case "":
             return None
         case "states":
-            return f"the limit of {limits.states} states is reached"
+            return states_reached(limits.states or 0)
         case "time":
             return f"the limit of {limits.seconds:g} seconds is reached"
         case "memory" if limits.memory:

@@ -44,6 +44,8 @@ def check_text(verdicts: Sequence[Verdict]) -> Text:
             result.append(f"{where}incomplete: {verdict.stopped}\n", style=_CAUTION)
         if verdict.note is not None:
             result.append(f"{where}{verdict.note}\n", style=_CAUTION)
+        for text in reduction_texts(verdict):
+            result.append(f"{where}{text}\n")
         for label in verdict.unreached if verdict.stopped is None else ():
             result.append(f'{where}never reached: "{label}"\n', style=_CAUTION)
     modes = [verdict.spec.mode for verdict in verdicts]
@@ -51,6 +53,16 @@ def check_text(verdicts: Sequence[Verdict]) -> Text:
     used = [[f"{e.function}: {e.reason}" for e in verdict.exemptions] for verdict in verdicts]
     result.append_text(_common("exempt", modes, used))
     return result
+
+
+def reduction_texts(verdict: Verdict) -> list[str]:
+    """What the search left out, in words."""
+    if verdict.searched_again:
+        return ["searched again without reductions, since something fails"]
+    return [
+        f"reduced by {name}: {verdict.passed:,} times a state was passed and not kept"
+        for name in verdict.reductions
+    ]
 
 
 def bounds_text(bounds: Bounds) -> str:

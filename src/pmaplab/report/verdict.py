@@ -48,6 +48,8 @@ class Verdict:
     ``depth`` counts the levels of the search, behind ``prefix`` steps of
     bring-up; ``seconds`` is its time, ``build_seconds`` what compiling took before
     it.  ``engine`` did it; ``note`` says why that is not the one asked for.
+    ``reductions`` were used, and ``passed`` states on the way not kept, or it was
+    ``searched_again`` without them.
     """
 
     spec: RunSpec
@@ -66,6 +68,9 @@ class Verdict:
     engine: str
     build_seconds: float
     note: str | None
+    reductions: tuple[str, ...] = ()
+    passed: int = 0
+    searched_again: bool = False
     tree: Used | None = None
 
     @property
@@ -137,6 +142,9 @@ def judge(spec: RunSpec, system: System, result: Result, name: str | None) -> Ve
         engine=result.engine,
         build_seconds=result.build_seconds,
         note=result.note,
+        reductions=result.reductions,
+        passed=result.passed,
+        searched_again=result.searched_again,
         tree=system.tree,
     )
 

@@ -186,6 +186,11 @@ def unpaused() -> Iterator[None]:
             gc.enable()
 
 
+def states_reached(limit: int) -> str:
+    """Why a search stops at a limit of states."""
+    return f"the limit of {limit} states is reached"
+
+
 class BegunSearch:
     """What every search does before its first state: the bring-up, judged.
 
@@ -412,7 +417,7 @@ class Search(BegunSearch):
     def _exhausted(self, started: float) -> bool:
         limits = self.limits
         if limits.states is not None and len(self.states) > limits.states:
-            self.result.stopped = f"the limit of {limits.states} states is reached"
+            self.result.stopped = states_reached(limits.states)
         elif limits.seconds is not None and time.monotonic() - started > limits.seconds:
             self.result.stopped = f"the limit of {limits.seconds:g} seconds is reached"
         return self.result.stopped is not None

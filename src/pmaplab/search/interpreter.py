@@ -350,7 +350,9 @@ class Interpreter:
                 outcomes.append((list(cells), self.context.taken, failure))
             given = self.context.next_choices() if self.context.taken else None
         own = range(base, base + len(part))
-        return Attempt(outcomes, frozenset(reads.difference(own)), frozenset(writes.difference(own)))
+        return Attempt(
+            outcomes, frozenset(reads.difference(own)), frozenset(writes.difference(own))
+        )
 
     def split(self, state: State) -> tuple[State, list[State]]:
         """The memory, with the regions, and each agent's own part."""

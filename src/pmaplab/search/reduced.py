@@ -25,14 +25,14 @@ from pmaplab.search.bfs import (
     Result,
     Search,
     search,
+    states_reached,
     unpaused,
 )
 from pmaplab.search.independence import MOST_PASSED, alone, independence
 from pmaplab.search.interpreter import Interpreter, State
-from pmaplab.search.reductions import PARTIAL_ORDER, Reductions
+from pmaplab.search.reductions import NO_REDUCTIONS, PARTIAL_ORDER, Reductions
 from pmaplab.search.translate import DONE
 from pmaplab.system import System
-
 
 # Steps of all random walks before a search, and of each.
 LOOK_AROUND = 4000
@@ -41,6 +41,10 @@ WALK = 400
 
 class FailureFoundError(Exception):
     """Something fails: to be searched again without a reduction."""
+
+
+class FailureKnownError(FailureFoundError):
+    """Something fails, as is known before a search."""
 
 
 class DisagreementError(Exception):
@@ -54,31 +58,55 @@ def search_reduced(
     stop_at_first: bool = False,
     judge_bring_up: bool = True,
     progress: Progress | None = None,
-    reductions: Reductions = frozenset(),
+    reductions: Reductions = NO_REDUCTIONS,
 ) -> Result:
     """As :func:`pmaplab.search.bfs.search`, with some reductions."""
     limits = limits or Limits()
     started = time.monotonic()
-    again = None
-    if PARTIAL_ORDER in reductions:
-        with unpaused():
-            try:
-                run = _Reduced(system, limits, False, judge_bring_up, progress)
-                return run.run()
-            except (FailureFoundError, ModelError) as error:
-                # Of an error, the unreduced search gives the account.
-                again = error
-    result = search(
-        system,
-        limits=left(limits, started),
-        stop_at_first=stop_at_first,
-        judge_bring_up=judge_bring_up,
-        progress=progress,
-    )
-    if again is not None:
-        went_back(result, again)
-        result.seconds = time.monotonic() - started
+
+    def unreduced(limits: Limits) -> Result:
+        return search(
+            system,
+            limits=limits,
+            stop_at_first=stop_at_first,
+            judge_bring_up=judge_bring_up,
+            progress=progress,
+        )
+
+    if PARTIAL_ORDER not in reductions.names:
+        return unreduced(limits)
+    if reductions.beyond:
+        result = unreduced(at_first(limits, reductions))
+        if not is_cut_short(result, limits, reductions):
+            return result
+        if result.violations:
+            return unreduced(left(limits, started))
+    with unpaused():
+        try:
+            run = _Reduced(system, left(limits, started), False, judge_bring_up, progress)
+            result = run.run()
+            result.seconds = time.monotonic() - started
+            return result
+        except (FailureFoundError, ModelError) as error:
+            # Of an error, the unreduced search gives the account.
+            why = error
+    result = unreduced(left(limits, started))
+    if not isinstance(why, FailureKnownError):
+        went_back(result, why)
+    result.seconds = time.monotonic() - started
     return result
+
+
+def at_first(limits: Limits, reductions: Reductions) -> Limits:
+    """The limits of the search that shows whether a reduction is worth it."""
+    most = reductions.beyond
+    return replace(limits, states=most if limits.states is None else min(most, limits.states))
+
+
+def is_cut_short(result: Result, limits: Limits, reductions: Reductions) -> bool:
+    """Whether that search ended for its size, and not for the limits asked for."""
+    ours = limits.states is None or limits.states > reductions.beyond
+    return ours and result.stopped == states_reached(reductions.beyond)
 
 
 def left(limits: Limits, started: float) -> Limits:
@@ -104,8 +132,17 @@ def look_around(search: BegunSearch) -> int:
     """Walk about a little: the exemptions that are used, as a set of regions.
 
     What is known to be used need not be found by the search.  Raises
-    FailureFoundError where something fails on the way.
+    FailureKnownError where something fails on the way.
     """
+    try:
+        _walk(search)
+    except ModelError:
+        raise FailureKnownError from None
+    regions = search.interpreter.regions
+    return sum(regions[name] for name in search.result.exemptions_used)
+
+
+def _walk(search: BegunSearch) -> None:
     interpreter, choose = search.interpreter, random.Random(1)
     agents = range(len(search.system.program.agents))
     memory, parts = _lists(interpreter, search.result.start)
@@ -113,18 +150,17 @@ def look_around(search: BegunSearch) -> int:
         if step % WALK == 0:
             memory, parts = _lists(interpreter, search.result.start)
         if search.judge(tuple(memory)):
-            raise FailureFoundError
+            raise FailureKnownError
         for agent in choose.sample(agents, len(agents)):
             ways = list(interpreter.local_steps(memory, parts[agent], agent))
             if ways:
                 cells, _, failure = choose.choice(ways)
                 if failure is not None:
-                    raise FailureFoundError
+                    raise FailureKnownError
                 memory, parts[agent] = cells[: len(memory)], cells[len(memory) :]
                 break
         else:
             memory, parts = _lists(interpreter, search.result.start)
-    return sum(interpreter.regions[name] for name in search.result.exemptions_used)
 
 
 def _lists(interpreter: Interpreter, state: State) -> tuple[list[int], list[list[int]]]:
@@ -151,7 +187,7 @@ class _Reduced(Search):
         result, level, depth, transitions = self.result, [0], 0, 0
         result.reductions = (PARTIAL_ORDER,)
         if result.violations:
-            raise FailureFoundError
+            raise FailureKnownError
         count = len(self.agents)
         interpreter = self.interpreter
         self.tables = independence(self.system.program, interpreter.layout, result.start)
