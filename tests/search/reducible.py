@@ -142,7 +142,8 @@ class _Writer:
             case "take":
                 emit(f"store {_ITEM}, {self.pick('@red', '@green')}:*item")
             case "add":
-                emit(f"rmw {self.pick('or', 'and', 'xor')} {self.word()}, {self.pick('1', '2')}:u32")
+                op, bits = self.pick("or", "and", "xor"), self.pick("1", "2")
+                emit(f"rmw {op} {self.word()}, {bits}:u32")
             case "assign":
                 emit(f"%x = and(add(%x, {self.pick('%y', '1:u32', 'cpu')}), 3:u32)")
             case "region":

@@ -174,9 +174,10 @@ def test_a_loop_of_passed_steps_ends() -> None:
 
 
 def test_a_wait_for_what_nobody_writes_is_found() -> None:
+    waits = ("%x = load @word:*u32", "assume eq(%x, 5:u32)", "return")
     text = (
         HEAD
-        + function("first", "%x = load @word:*u32", "assume eq(%x, 5:u32)", "return", more="var %x: u32")
+        + function("first", *waits, more="var %x: u32")
         + function("second", "store @other:*u32, 1:u32", "store @other:*u32, 2:u32", "return")
     )
     with known(set()):

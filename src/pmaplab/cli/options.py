@@ -244,10 +244,19 @@ def add_kernel(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGr
     return kernel
 
 
+# What stands for no bound, before there are Bounds.
+UNBOUNDED = -1
+
+
+def operations(text: str) -> int:
+    """An option's type: a number of operations, or ``unbounded``."""
+    return UNBOUNDED if text == "unbounded" else whole()(text)
+
+
 _COUNTS = {
     "processes": "user processes",
     "kernel_processes": "kernel processes besides proc0",
-    "operations": "operations per CPU",
+    "operations": "operations per CPU, or `unbounded`",
     "pcids": "PCIDs per CPU besides the kernel's",
     "pages": "user pages of an address space, and as many of the kernel",
 }
@@ -261,7 +270,7 @@ def add_bounds(parser: argparse.ArgumentParser) -> None:
     for name, what in _COUNTS.items():
         parser.add_argument(
             f"--{name.replace('_', '-')}",
-            type=whole(),
+            type=operations if name == "operations" else whole(),
             metavar="N",
             help=f"{what} (default: {_default(name)})",
         )
@@ -278,8 +287,11 @@ def _default(name: str) -> str:
 def bounds(options: argparse.Namespace) -> Bounds:
     """The bounds that the options ask for; raises UsageError."""
     asked = {name: getattr(options, name) for name in _COUNTS}
+    usual = default_bounds(options.scenario)
+    if asked["operations"] == UNBOUNDED:
+        usual, asked["operations"] = replace(usual, operations=None), None
     result = replace(
-        default_bounds(options.scenario),
+        usual,
         cpus=options.cpus,
         maxcpu=max(options.cpus, 1) if options.maxcpu is None else options.maxcpu,
         store_buffer=store_buffer(options),

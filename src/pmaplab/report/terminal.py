@@ -65,13 +65,19 @@ def reduction_texts(verdict: Verdict) -> list[str]:
     ]
 
 
+def operations_text(operations: int | None) -> str:
+    """How many there are of each CPU."""
+    number = "unbounded operations" if operations is None else counted(operations, "operation")
+    return f"{number} per CPU"
+
+
 def bounds_text(bounds: Bounds) -> str:
     """The bounds in words."""
     parts = [
         counted(bounds.cpus, "CPU"),
         f"MAXCPU {bounds.maxcpu}",
         f"{bounds.processes} user and {bounds.kernel_processes} kernel processes",
-        f"{counted(bounds.operations, 'operation')} per CPU",
+        operations_text(bounds.operations),
     ]
     if bounds.pcids is not None:
         parts.append(counted(bounds.pcids, "PCID"))

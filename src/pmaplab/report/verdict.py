@@ -204,7 +204,12 @@ def assumptions(spec: RunSpec, system: System) -> tuple[str, ...]:
         )
     if spec.features.pcid and bounds.pcids is not None:
         result.append(f"at most {counted(bounds.pcids, 'PCID')} per CPU besides the kernel's")
-    if "operations" in system.options_used:
+    if bounds.operations is None:
+        result.append(
+            "any number of operations per CPU: a generation of PCIDs counts as the CPU's own or "
+            "as another one"
+        )
+    elif "operations" in system.options_used:
         result.append(f"at most {counted(bounds.operations, 'operation')} per CPU")
     if _counts(system):
         result.append("statistics counters are no part of the searched state")

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from pmaplab.errors import ModelError
+from pmaplab.generations import check_own
 from pmaplab.ir.nodes import THREAD, Instruction, Terminator
 from pmaplab.search.interpreter import Failure, Interpreter, State
 from pmaplab.search.run import Move, Runner
@@ -217,6 +218,8 @@ class BegunSearch:
         result.start = runner.state
         if ended:
             result.stopped = "an assertion fails before the bring-up is over"
+        if self.system.unbounded:
+            check_own(self.interpreter.layout, result.start)
         # What was looked at before the search is no part of it.
         self.interpreter.forget()
         return not ended
