@@ -138,3 +138,13 @@ def test_unbounded_operations_agree_with_the_number_that_is_enough() -> None:
     system = build_system("switch", proposal_files("repaired"), MODES[0], Bounds(operations=None))
     result = search_natively(system)
     assert result.verdict() == "holds"
+
+
+def test_a_counterexample_of_an_unbounded_search_is_replayed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "traces.json")
+    asked = ["--scenario", "switch", "--mode", "nopcid", "--processes", "1"]
+    assert main(["check", *asked, "--operations", "unbounded", "-o", path]) == 1
+    assert main(["trace", path]) == 0
+    assert "pm_active fails on CPU" in capsys.readouterr().out
