@@ -192,7 +192,7 @@ def _bounds(node: Node) -> Bounds:
         if item.name in LATER_BOUNDS and not node.has(item.name):
             continue
         # None: as many PCIDs as the processor has; no store buffers.
-        open_ended = item.name in ("pcids", "store_buffer")
+        open_ended = item.name in ("operations", "pcids", "store_buffer")
         value = node.optional(item.name) if open_ended else node.get(item.name)
         values[item.name] = None if value is None else value.number()
     return Bounds(**values)  # type: ignore[arg-type]

@@ -28,6 +28,7 @@ from pmaplab.frontends.kernel_python.source import (
     parse_source,
     read_source,
 )
+from pmaplab.generations import check_unbounded
 from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.cut import cut
 from pmaplab.ir.nodes import Program
@@ -63,7 +64,7 @@ class Bounds:
 
     ``pcids`` bounds the PCIDs that a CPU can hand out besides the kernel's
     (1 to 2046; None for as many as the processor has).  ``operations`` is per
-    CPU.  ``pages`` is the number of user pages in an address space, and of
+    CPU (None for no bound).  ``pages`` is the number of user pages in an address space, and of
     kernel pages; with 0 there are no page tables and no TLB.  ``store_buffer``
     is the number of entries (1 to 255) of each CPU's store buffer under the
     memory model tso; None stands for sc.  Sources disagree whether INVPCID
@@ -76,7 +77,7 @@ class Bounds:
     processes: int = 2
     kernel_processes: int = 0
     pcids: int | None = 2
-    operations: int = 2
+    operations: int | None = 2
     pages: int = 0
     store_buffer: int | None = None
     invpcid_drains: int = 0
@@ -97,7 +98,7 @@ class Bounds:
             )
         for name, value, least, most in (
             ("--processes", self.processes, 1, 1024),
-            ("--operations", self.operations, 1, 10**6),
+            ("--operations", 1 if self.operations is None else self.operations, 1, 10**6),
             ("--pages", self.pages, 0, 64),
             ("--pcids", 1 if self.pcids is None else self.pcids, 1, PMAP_PCID_OVERMAX_KERN - 2),
         ):
@@ -132,6 +133,8 @@ class System:
     options_used: frozenset[str]
     # ``program`` without store buffers, where it has some.
     plain: Program | None = None
+    # Operations have no end, so generations have a normal form (generations.py).
+    unbounded: bool = False
     # What of a tree it has.
     tree: Used | None = None
 
@@ -252,6 +255,12 @@ def build_system(
     """
     regions = _regions(exemptions, bounds)
     lowered = _lowered(scenario, replacements, mode, bounds, regions, tree)
+    if bounds.operations is None:
+        if tree is not None:
+            raise UsageError(
+                "with a tree, operations need a bound", advice="give a number of operations"
+            )
+        check_unbounded(scenario, lowered.program)
     marked = mark_regions(lowered.program, regions)
     try:
         verify(marked)
@@ -284,6 +293,7 @@ def build_system(
         {e.region: e for e in regions.exemptions if e.region in program.regions},
         lowered.options_used,
         None if bounds.store_buffer is None else marked,
+        bounds.operations is None,
         None if tree is None else tree.used(program),
     )
 
@@ -337,7 +347,8 @@ def options(mode: Mode, bounds: Bounds) -> dict[str, int]:
         "PMAP_PCID_OVERMAX_KERN": min(limit, PMAP_PCID_OVERMAX_KERN),
         "processes": bounds.processes,
         "kernel_processes": bounds.kernel_processes,
-        "operations": bounds.operations,
+        "operations": bounds.operations or 0,
+        "unbounded": int(bounds.operations is None),
         "invpcid_drains": bounds.invpcid_drains,
         "pages": bounds.pages,
         # One page table by vmspace (NVMSPACE), and one for the kernel.

@@ -13,6 +13,8 @@ from pmaplab.memory import DEFAULT_STORE_BUFFER
 from pmaplab.native.choose import AUTO, ENGINES, PYTHON, Engine
 from pmaplab.native.engine import cores
 from pmaplab.search.bfs import Limits
+from pmaplab.search.reductions import AUTO as AUTO_REDUCTIONS
+from pmaplab.search.reductions import REDUCTIONS, WORTH, parse_reductions
 from pmaplab.system import Bounds, default_bounds, scenario_names
 
 SUMMARY_OF_STATUS = (
@@ -142,6 +144,18 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="let a native search keep 64 bits of a state: the verdict states the odds",
     )
+    add_reductions(parser)
+
+
+def add_reductions(parser: argparse.ArgumentParser) -> None:
+    """``--reductions``."""
+    parser.add_argument(
+        "--reductions",
+        default=AUTO_REDUCTIONS,
+        metavar="all|none|NAME,...",
+        help=f"which of {', '.join(REDUCTIONS)} make searches smaller (default: all, in searches "
+        f"of more than {WORTH:,} states)",
+    )
 
 
 def engine(options: argparse.Namespace, searches: int) -> Engine:
@@ -149,7 +163,12 @@ def engine(options: argparse.Namespace, searches: int) -> Engine:
     if options.engine == PYTHON and options.fingerprints:
         raise UsageError("the interpreter keeps whole states", advice="leave out --fingerprints")
     shared = max(1, cores() // max(1, searches))
-    return Engine(options.engine, options.threads or shared, options.fingerprints)
+    return Engine(
+        options.engine,
+        options.threads or shared,
+        options.fingerprints,
+        reductions=parse_reductions(options.reductions),
+    )
 
 
 def add_memory(parser: argparse.ArgumentParser) -> None:
@@ -225,10 +244,19 @@ def add_kernel(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGr
     return kernel
 
 
+# What stands for no bound, before there are Bounds.
+UNBOUNDED = -1
+
+
+def operations(text: str) -> int:
+    """An option's type: a number of operations, or ``unbounded``."""
+    return UNBOUNDED if text == "unbounded" else whole()(text)
+
+
 _COUNTS = {
     "processes": "user processes",
     "kernel_processes": "kernel processes besides proc0",
-    "operations": "operations per CPU",
+    "operations": "operations per CPU, or `unbounded`",
     "pcids": "PCIDs per CPU besides the kernel's",
     "pages": "user pages of an address space, and as many of the kernel",
 }
@@ -242,7 +270,7 @@ def add_bounds(parser: argparse.ArgumentParser) -> None:
     for name, what in _COUNTS.items():
         parser.add_argument(
             f"--{name.replace('_', '-')}",
-            type=whole(),
+            type=operations if name == "operations" else whole(),
             metavar="N",
             help=f"{what} (default: {_default(name)})",
         )
@@ -259,8 +287,11 @@ def _default(name: str) -> str:
 def bounds(options: argparse.Namespace) -> Bounds:
     """The bounds that the options ask for; raises UsageError."""
     asked = {name: getattr(options, name) for name in _COUNTS}
+    usual = default_bounds(options.scenario)
+    if asked["operations"] == UNBOUNDED:
+        usual, asked["operations"] = replace(usual, operations=None), None
     result = replace(
-        default_bounds(options.scenario),
+        usual,
         cpus=options.cpus,
         maxcpu=max(options.cpus, 1) if options.maxcpu is None else options.maxcpu,
         store_buffer=store_buffer(options),

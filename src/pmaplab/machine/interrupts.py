@@ -8,6 +8,7 @@ run are there twice.  The pass runs when the steps are placed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pmaplab.errors import IRError, Location
@@ -15,6 +16,7 @@ from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.nodes import (
     INTERRUPT,
     THREAD,
+    Agent,
     Assume,
     Block,
     FieldAddress,
@@ -30,11 +32,11 @@ from pmaplab.ir.nodes import (
     Unary,
 )
 from pmaplab.ir.types import BOOL, Array, Pointer, Struct
-from pmaplab.ir.walk import calling
+from pmaplab.ir.walk import calling, reads, writes
 
 REGISTERS = "cpus"
 FLAG = "in_interrupt"
-_HERE = "interrupted"
+HERE = "interrupted"
 
 
 def suspend_threads(program: Program) -> Program:
@@ -74,6 +76,34 @@ def _twin(name: str) -> str:
     return f"{name}_in_interrupt"
 
 
+def stands_still(program: Program, agent: Agent) -> bool:
+    """Whether each step of a thread begins by assuming that its CPU handles no
+    interrupt, and HERE serves for nothing else in its code."""
+    for name in _plain(program, [agent.entry]):
+        function = program.functions[name]
+        for number, block in enumerate(function.blocks):
+            code, guards = block.instructions, set[int]()
+            first = [0] if name == agent.entry and number == 0 else []
+            for at in [*first, *(i + 1 for i, item in enumerate(code) if isinstance(item, Step))]:
+                if not _is_guard(code[at : at + 2]):
+                    return False
+                guards |= {at, at + 1}
+            for at, item in enumerate((*code, block.terminator)):
+                if at not in guards and HERE in reads(item) | {writes(item)}:
+                    return False
+    return True
+
+
+def _is_guard(code: Sequence[Instruction]) -> bool:
+    match code:
+        case [
+            Load(target=target),
+            Assume(condition=Unary(op="not", operand=Local(name=name))),
+        ]:
+            return target == name == HERE
+    return False
+
+
 class _Guard:
     def __init__(self, program: Program) -> None:
         decl = program.globals.get(REGISTERS)
@@ -90,8 +120,8 @@ class _Guard:
 
     def _code(self, loc: Location) -> tuple[Instruction, ...]:
         return (
-            Load(_HERE, self.flag, loc),
-            Assume(Unary("not", Local(_HERE, BOOL), BOOL), loc),
+            Load(HERE, self.flag, loc),
+            Assume(Unary("not", Local(HERE, BOOL), BOOL), loc),
         )
 
     def guarded(self, function: Function, entry: bool) -> Function:
@@ -105,5 +135,5 @@ class _Guard:
                 if isinstance(item, Step):
                     code += self._code(item.loc)
             blocks.append(Block(block.label, tuple(code), block.terminator))
-        variables = {**function.variables, _HERE: BOOL}
+        variables = {**function.variables, HERE: BOOL}
         return replace(function, blocks=tuple(blocks), variables=variables)

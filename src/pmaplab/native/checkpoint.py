@@ -42,3 +42,12 @@ def prepare(folder: Path, name: str) -> None:
     else:
         why, advice = "is no checkpoint, or a damaged one", "remove it to begin again"
     raise UsageError(f"{path} {why}", advice=advice)
+
+
+def belongs(folder: Path, name: str) -> bool:
+    """Whether the folder has a checkpoint of the search ``name``."""
+    try:
+        with (folder / FILE).open("rb") as file:
+            return file.readline(200).decode("ascii", errors="replace").strip() == name
+    except OSError:
+        return False

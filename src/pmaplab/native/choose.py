@@ -9,7 +9,9 @@ from pmaplab.errors import UsageError
 from pmaplab.native.build import NoCompiler
 from pmaplab.native.codegen import Unsupported
 from pmaplab.native.engine import NotNative, search_natively
-from pmaplab.search.bfs import Limits, Progress, Result, search
+from pmaplab.search.bfs import Limits, Progress, Result
+from pmaplab.search.reduced import search_reduced
+from pmaplab.search.reductions import NO_REDUCTIONS, Reductions
 from pmaplab.system import System
 
 AUTO, NATIVE, PYTHON = "auto", "native", "python"
@@ -20,12 +22,14 @@ ENGINES = (AUTO, NATIVE, PYTHON)
 class Engine:
     """How to search: one of ENGINES, and the threads of a native search (None
     for all cores).  ``fingerprints`` lets these tell states apart by 64 bits only,
-    ``checkpoint`` is a folder in which they are kept when they are interrupted."""
+    ``checkpoint`` is a folder in which they are kept when they are interrupted.
+    ``reductions`` are those that both engines may use."""
 
     name: str = AUTO
     threads: int | None = None
     fingerprints: bool = False
     checkpoint: Path | None = None
+    reductions: Reductions = NO_REDUCTIONS
 
 
 DEFAULT_ENGINE = Engine()
@@ -40,7 +44,7 @@ def search_with(
     judge_bring_up: bool = True,
     progress: Progress | None = None,
 ) -> Result:
-    """As :func:`pmaplab.search.bfs.search`, by the engine asked for.
+    """As :func:`pmaplab.search.reduced.search_reduced`, by the engine asked for.
 
     Raises UsageError where the native engine is asked for and cannot do it.
     """
@@ -56,6 +60,7 @@ def search_with(
                 threads=engine.threads,
                 fingerprints=engine.fingerprints,
                 checkpoint=engine.checkpoint,
+                reductions=engine.reductions,
             )
         except (NoCompiler, NotNative, Unsupported) as error:
             if engine.name == NATIVE or engine.checkpoint is not None:
@@ -64,12 +69,13 @@ def search_with(
                     advice="--engine python is slower and needs nothing",
                 ) from None
             note = f"searched by the interpreter, which is slow: {error}"
-    result = search(
+    result = search_reduced(
         system,
         limits=limits,
         stop_at_first=stop_at_first,
         judge_bring_up=judge_bring_up,
         progress=progress,
+        reductions=engine.reductions,
     )
     result.note = note
     return result

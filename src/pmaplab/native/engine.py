@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,9 +24,13 @@ from pmaplab.search.bfs import (
     Progress,
     Result,
     Violation,
+    states_reached,
     stuck_failure,
 )
+from pmaplab.search.independence import MOST_PASSED, independence
 from pmaplab.search.interpreter import State
+from pmaplab.search.reduced import FailureKnownError, at_first, left, look_around, went_back
+from pmaplab.search.reductions import NO_REDUCTIONS, PARTIAL_ORDER, Reductions
 from pmaplab.search.run import Move
 from pmaplab.search.translate import DONE
 from pmaplab.system import System
@@ -61,8 +66,10 @@ def search_natively(
     threads: int | None = None,
     fingerprints: bool = False,
     checkpoint: Path | None = None,
+    reductions: Reductions = NO_REDUCTIONS,
 ) -> Result:
-    """As :func:`pmaplab.search.bfs.search`, on ``threads`` threads (all cores).
+    """As :func:`pmaplab.search.reduced.search_reduced`, on ``threads`` threads (all
+    cores).
 
     With ``fingerprints`` states are told apart by 64 bits only.  In the folder
     ``checkpoint`` the search is kept now and then, and when it is stopped; it goes on
@@ -71,9 +78,20 @@ def search_natively(
     Raises NoCompiler and Unsupported where it cannot be done, and WorkerDied.
     """
     run = _NativeSearch(system, judge_bring_up)
-    return run.run(
-        limits or Limits(), stop_at_first, progress, threads or cores(), fingerprints, checkpoint
-    )
+    threads = threads or cores()
+    limits = limits or Limits()
+    return run.run(limits, stop_at_first, progress, threads, fingerprints, checkpoint, reductions)
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """How a worker is asked: for the C text of its model, where it is, whom it tells of
+    its progress, and where its checkpoint goes."""
+
+    model: str
+    executable: Path
+    progress: Progress | None
+    checkpoint: Path | None
 
 
 class _NativeSearch(BegunSearch):
@@ -85,6 +103,7 @@ class _NativeSearch(BegunSearch):
         threads: int,
         fingerprints: bool,
         checkpoint: Path | None,
+        reductions: Reductions,
     ) -> Result:
         result, interpreter = self.result, self.interpreter
         result.engine = NATIVE
@@ -111,29 +130,108 @@ class _NativeSearch(BegunSearch):
                     for base, agent in zip(layout.agents, program.agents, strict=True)
                 ],
             )
-            for parts in components(layout):
-                asked = replace(question, components=parts)
-                if checkpoint is not None:
-                    asked = _with_checkpoint(asked, model, checkpoint)
-                try:
-                    answer = ask(executable, asked, progress, checkpoint)
-                except FileNotFoundError:
-                    # Another process has just removed it to make room for its own.
-                    answer = ask(worker(model), asked, progress, checkpoint)
-                if answer["stopped"] != "wide":
-                    break
-                if checkpoint is not None:
-                    raise NotNative("with other components a checkpoint is of no use")
-            else:
-                raise NotNative("the states are too many for its words")
+            run = _Asking(model, executable, progress, checkpoint)
+            answer = self._reduced(run, question, limits, started, reductions)
+            if answer is None:
+                rest = left(limits, started)
+                answer = self._ask(run, replace(question, seconds=rest.seconds or 0))
             result.seconds = time.monotonic() - started
             self._take(answer, limits)
+            if result.searched_again:
+                went_back(result)
             if fingerprints:
                 result.odds = odds_of_a_miss(result.states)
         else:
             self.note_labels(frozenset())
         result.seconds = time.monotonic() - started
         return result
+
+    def _ask(self, run: _Asking, question: Question) -> dict[str, Any]:
+        """The answer, with components that are fine enough."""
+        for parts in components(self.interpreter.layout):
+            asked = replace(question, components=parts)
+            if run.checkpoint is not None:
+                asked = _with_checkpoint(asked, run.model, run.checkpoint)
+            try:
+                answer = ask(run.executable, asked, run.progress, run.checkpoint)
+            except FileNotFoundError:
+                # Another process has just removed it to make room for its own.
+                answer = ask(worker(run.model), asked, run.progress, run.checkpoint)
+            if answer["stopped"] != "wide":
+                return answer
+            if run.checkpoint is not None:
+                raise NotNative("with other components a checkpoint is of no use")
+        raise NotNative("the states are too many for its words")
+
+    def _reduced(
+        self,
+        run: _Asking,
+        question: Question,
+        limits: Limits,
+        started: float,
+        reductions: Reductions,
+    ) -> dict[str, Any] | None:
+        """The answer of a reduced search, or that of a short one; None where the
+        search is to be done without reductions."""
+        if PARTIAL_ORDER not in reductions.names or self._resumes(run, question):
+            return None
+        if reductions.beyond:
+            short = at_first(limits, reductions)
+            answer = self._ask(
+                replace(run, checkpoint=None), replace(question, states=short.states or 0)
+            )
+            ours = limits.states is None or limits.states > reductions.beyond
+            if answer["stopped"] != "states" or not ours:
+                return answer
+            if answer["violations"]:
+                return None
+        numbers = self._reduction()
+        if numbers is None:
+            return None
+        rest = left(limits, started)
+        answer = self._ask(
+            run,
+            replace(question, reduction=numbers, stop_at_first=False, seconds=rest.seconds or 0),
+        )
+        if answer["stopped"] == "found":
+            self.result.searched_again = True
+            return None
+        self.result.reductions, self.result.passed = (PARTIAL_ORDER,), answer["passed"]
+        return answer
+
+    def _reduction(self) -> list[int] | None:
+        """The numbers of the partial-order reduction, as runtime/main.c reads them;
+        None where there is none, or where a failure is known already."""
+        program, layout = self.system.program, self.interpreter.layout
+        if self.result.violations or len(program.invariants) * program.cpus > MOST_UNITS:
+            return None
+        try:
+            used = look_around(self)
+        except FailureKnownError:
+            return None
+        finally:
+            self.interpreter.forget()
+        tables = independence(program, layout, self.result.start)
+        return [
+            MOST_PASSED,
+            used,
+            len(program.regions),
+            *tables.touch,
+            *tables.write,
+            *tables.seen,
+            *tables.guard,
+            *(unit.always for unit in tables.units),
+            *chain.from_iterable(tables.leavers),
+            *chain.from_iterable(tables.enterers),
+        ]
+
+    def _resumes(self, run: _Asking, question: Question) -> bool:
+        """Whether there is a checkpoint of the unreduced search."""
+        if run.checkpoint is None:
+            return False
+        parts = next(iter(components(self.interpreter.layout)))
+        name = _identity(replace(question, components=parts), run.model)
+        return checkpoints.belongs(run.checkpoint, name)
 
     def _take(self, answer: dict[str, Any], limits: Limits) -> None:
         """Put what the worker found into the result."""
@@ -229,13 +327,19 @@ class _NativeSearch(BegunSearch):
 
 def _with_checkpoint(question: Question, model: str, folder: Path) -> Question:
     """The question, with what its checkpoint is called; limits may differ."""
-    fixed = replace(question, threads=0, states=0, seconds=0, memory=0)
-    name = checkpoints.identity(model, fixed.text())
+    name = _identity(question, model)
     checkpoints.prepare(folder, name)
     return replace(question, checkpoint=name, checkpoint_seconds=checkpoints.SECONDS)
 
 
+def _identity(question: Question, model: str) -> str:
+    fixed = replace(question, threads=0, states=0, seconds=0, memory=0)
+    return checkpoints.identity(model, fixed.text())
+
+
 NOT_MODELLED = 4
+# Bits of a set of units.
+MOST_UNITS = 64
 FINGERPRINT_BITS = 64
 
 
@@ -253,7 +357,7 @@ def _reason(stopped: str, limits: Limits) -> str | None:
         case "":
             return None
         case "states":
-            return f"the limit of {limits.states} states is reached"
+            return states_reached(limits.states or 0)
         case "time":
             return f"the limit of {limits.seconds:g} seconds is reached"
         case "memory" if limits.memory:

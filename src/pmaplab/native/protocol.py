@@ -22,7 +22,8 @@ class Question:
     """One search; 0 stands for no limit.
 
     A lane has ``bits`` bits.  ``agents`` has for each its first cell,
-    its CPU, and whether it has work of its own.  Every ``checkpoint_seconds`` the
+    its CPU, and whether it has work of its own.  ``reduction`` are the numbers of a
+    partial-order reduction (engine), or a 0.  Every ``checkpoint_seconds`` the
     search is kept in a file of the worker's folder, under the name ``checkpoint``,
     unless that is empty.
     """
@@ -38,6 +39,7 @@ class Question:
     start: Sequence[int]
     components: Sequence[Sequence[int]]
     agents: Sequence[tuple[int, int, bool]]
+    reduction: Sequence[int] = (0,)
     checkpoint: str = ""
     checkpoint_seconds: float = 60.0
 
@@ -60,6 +62,7 @@ class Question:
         lines += [f"{len(cells)} {_numbers(cells)}" for cells in self.components]
         lines.append(f"agents {len(self.agents)}")
         lines += [f"{base} {cpu} {int(works)}" for base, cpu, works in self.agents]
+        lines.append(f"reduction {_numbers(self.reduction)}")
         return "\n".join([*lines, "go", ""])
 
 

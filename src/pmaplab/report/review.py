@@ -11,6 +11,7 @@ from rich.text import Text
 
 from pmaplab.report.listing import trace_text
 from pmaplab.report.tables import plain
+from pmaplab.report.verdict import counted
 from pmaplab.reviews.measure import SEARCHES, SYSCTL, Measured, ModeResult, Outcome, Value
 from pmaplab.reviews.model import ALL
 
@@ -83,7 +84,7 @@ def review_text(outcome: Outcome, *, traces: bool) -> Text:
     """The tables, and with ``traces`` a shortest counterexample a proposal."""
     review = outcome.review
     searches = ", ".join(
-        f"{name} ({bounds.operations} operation{'s' if bounds.operations > 1 else ''} a CPU)"
+        f"{name} ({counted(bounds.operations or 0, 'operation')} a CPU)"
         for name, bounds in SEARCHES.items()
     )
     head = Text()

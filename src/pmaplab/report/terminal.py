@@ -44,6 +44,8 @@ def check_text(verdicts: Sequence[Verdict]) -> Text:
             result.append(f"{where}incomplete: {verdict.stopped}\n", style=_CAUTION)
         if verdict.note is not None:
             result.append(f"{where}{verdict.note}\n", style=_CAUTION)
+        for text in reduction_texts(verdict):
+            result.append(f"{where}{text}\n")
         for label in verdict.unreached if verdict.stopped is None else ():
             result.append(f'{where}never reached: "{label}"\n', style=_CAUTION)
     modes = [verdict.spec.mode for verdict in verdicts]
@@ -53,13 +55,29 @@ def check_text(verdicts: Sequence[Verdict]) -> Text:
     return result
 
 
+def reduction_texts(verdict: Verdict) -> list[str]:
+    """What the search left out, in words."""
+    if verdict.searched_again:
+        return ["searched again without reductions, since something fails"]
+    return [
+        f"reduced by {name}: {verdict.passed:,} times a state was passed and not kept"
+        for name in verdict.reductions
+    ]
+
+
+def operations_text(operations: int | None) -> str:
+    """How many there are of each CPU."""
+    number = "unbounded operations" if operations is None else counted(operations, "operation")
+    return f"{number} per CPU"
+
+
 def bounds_text(bounds: Bounds) -> str:
     """The bounds in words."""
     parts = [
         counted(bounds.cpus, "CPU"),
         f"MAXCPU {bounds.maxcpu}",
         f"{bounds.processes} user and {bounds.kernel_processes} kernel processes",
-        f"{counted(bounds.operations, 'operation')} per CPU",
+        operations_text(bounds.operations),
     ]
     if bounds.pcids is not None:
         parts.append(counted(bounds.pcids, "PCID"))

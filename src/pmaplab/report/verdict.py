@@ -48,6 +48,8 @@ class Verdict:
     ``depth`` counts the levels of the search, behind ``prefix`` steps of
     bring-up; ``seconds`` is its time, ``build_seconds`` what compiling took before
     it.  ``engine`` did it; ``note`` says why that is not the one asked for.
+    ``reductions`` were used, and ``passed`` states on the way not kept, or it was
+    ``searched_again`` without them.
     """
 
     spec: RunSpec
@@ -66,6 +68,9 @@ class Verdict:
     engine: str
     build_seconds: float
     note: str | None
+    reductions: tuple[str, ...] = ()
+    passed: int = 0
+    searched_again: bool = False
     tree: Used | None = None
 
     @property
@@ -137,6 +142,9 @@ def judge(spec: RunSpec, system: System, result: Result, name: str | None) -> Ve
         engine=result.engine,
         build_seconds=result.build_seconds,
         note=result.note,
+        reductions=result.reductions,
+        passed=result.passed,
+        searched_again=result.searched_again,
         tree=system.tree,
     )
 
@@ -196,7 +204,12 @@ def assumptions(spec: RunSpec, system: System) -> tuple[str, ...]:
         )
     if spec.features.pcid and bounds.pcids is not None:
         result.append(f"at most {counted(bounds.pcids, 'PCID')} per CPU besides the kernel's")
-    if "operations" in system.options_used:
+    if bounds.operations is None:
+        result.append(
+            "any number of operations per CPU: a generation of PCIDs counts as the CPU's own or "
+            "as another one"
+        )
+    elif "operations" in system.options_used:
         result.append(f"at most {counted(bounds.operations, 'operation')} per CPU")
     if _counts(system):
         result.append("statistics counters are no part of the searched state")

@@ -9,8 +9,11 @@ from pmaplab.kernels.freebsd.amd64.pcpu import PCPU
 from pmaplab.kernels.freebsd.kern.kern_exec import exec_new_vmspace, exit1
 from pmaplab.kernels.freebsd.kern.sched_ule import mi_switch
 from pmaplab.kernels.freebsd.sys.proc import TDP_KTHREAD
+from pmaplab.scenarios.generations import own_generation_first
 
 OPERATIONS: Final[u32] = option("operations")
+# CPUs do operations without end.
+UNBOUNDED: Final[u32] = option("unbounded")
 
 SWITCH: Final[u32] = 0
 EXEC: Final[u32] = 1
@@ -26,12 +29,21 @@ def choose_operation() -> u32:
     return operation
 
 
+def run_operation() -> None:
+    operation = choose_operation()
+    if operation == SWITCH:
+        mi_switch()
+    elif operation == EXEC:
+        exec_new_vmspace()
+    else:
+        exit1()
+
+
 def run_operations() -> None:
-    for _ in range(OPERATIONS):
-        operation = choose_operation()
-        if operation == SWITCH:
-            mi_switch()
-        elif operation == EXEC:
-            exec_new_vmspace()
-        else:
-            exit1()
+    if UNBOUNDED:
+        while True:
+            own_generation_first()
+            run_operation()
+    else:
+        for _ in range(OPERATIONS):
+            run_operation()

@@ -14,11 +14,13 @@ import gc
 import hashlib
 import time
 from array import array
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from pmaplab.errors import ModelError
+from pmaplab.generations import check_own
 from pmaplab.ir.nodes import THREAD, Instruction, Terminator
 from pmaplab.search.interpreter import Failure, Interpreter, State
 from pmaplab.search.run import Move, Runner
@@ -92,7 +94,9 @@ class Result:
     compiling took, apart from ``seconds``; ``note`` says why another engine
     than the one asked for did the search, ``odds`` how probable it is that a state
     was missed, where that is possible.  ``memory`` is what the search took at its end,
-    in bytes, where the engine says so.
+    in bytes, where the engine says so.  ``reductions`` were used, and ``passed`` states
+    on the way not kept; or the search was done again without, because something
+    fails.
     """
 
     properties: tuple[str, ...]
@@ -113,6 +117,9 @@ class Result:
     note: str | None = None
     odds: float | None = None
     memory: int | None = None
+    reductions: tuple[str, ...] = ()
+    passed: int = 0
+    searched_again: bool = False
     at_rest: AtRest | None = None
     finals: tuple[State, ...] = ()
     rest: Rest[Any] | None = None
@@ -155,11 +162,8 @@ def search(
     the final memories, ``at_rest`` for those of complete searches in which
     every CPU is at rest; ``rest`` is asked about each of the latter.
     """
-    # States form no cycles, and the collector would walk them again and again.
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        run = _Search(system, limits or Limits(), stop_at_first, judge_bring_up, progress)
+    with unpaused():
+        run = Search(system, limits or Limits(), stop_at_first, judge_bring_up, progress)
         result = run.run()
         if finals:
             result.finals = run.finals()
@@ -168,9 +172,24 @@ def search(
         if rest is not None:
             result.rest = run.rest(rest)
         return result
+
+
+@contextmanager
+def unpaused() -> Iterator[None]:
+    """Without the collector: states form no cycles, and it would walk them again and
+    again."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
     finally:
         if collecting:
             gc.enable()
+
+
+def states_reached(limit: int) -> str:
+    """Why a search stops at a limit of states."""
+    return f"the limit of {limit} states is reached"
 
 
 class BegunSearch:
@@ -199,6 +218,8 @@ class BegunSearch:
         result.start = runner.state
         if ended:
             result.stopped = "an assertion fails before the bring-up is over"
+        if self.system.unbounded:
+            check_own(self.interpreter.layout, result.start)
         # What was looked at before the search is no part of it.
         self.interpreter.forget()
         return not ended
@@ -235,7 +256,7 @@ class BegunSearch:
         )
 
 
-class _Search(BegunSearch):
+class Search(BegunSearch):
     """States are interned: the memory has a number, each agent's part has one,
     and a state is the tuple of these packed into one integer.  Properties see
     the memory only, so each memory is judged once.
@@ -399,7 +420,7 @@ class _Search(BegunSearch):
     def _exhausted(self, started: float) -> bool:
         limits = self.limits
         if limits.states is not None and len(self.states) > limits.states:
-            self.result.stopped = f"the limit of {limits.states} states is reached"
+            self.result.stopped = states_reached(limits.states)
         elif limits.seconds is not None and time.monotonic() - started > limits.seconds:
             self.result.stopped = f"the limit of {limits.seconds:g} seconds is reached"
         return self.result.stopped is not None

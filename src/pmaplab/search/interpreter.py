@@ -12,7 +12,7 @@ reached.  It is *disabled* when an ``Assume`` on its way does not hold.  A
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from operator import itemgetter
@@ -134,6 +134,35 @@ class Context:
     def count(self, counter: str) -> None:
         key = (counter, self.cpu)
         self.effects.counters[key] = self.effects.counters.get(key, 0) + 1
+
+
+class WatchedCells(list[int]):
+    """Cells that note which of them are read and written."""
+
+    __slots__ = ("reads", "writes")
+
+    def __init__(self, cells: Iterable[int]) -> None:
+        super().__init__(cells)
+        self.reads: set[int] = set()
+        self.writes: set[int] = set()
+
+    def __getitem__(self, at: Any) -> Any:
+        self.reads.add(at)
+        return super().__getitem__(at)
+
+    def __setitem__(self, at: Any, value: Any) -> None:
+        self.writes.add(at)
+        super().__setitem__(at, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of trying a step: its outcomes as :meth:`Interpreter.local_steps`
+    yields them, and the cells of the memory that it read and wrote."""
+
+    outcomes: list[tuple[list[int], list[int], Failure | None]]
+    reads: frozenset[int]
+    writes: frozenset[int]
 
 
 class Interpreter:
@@ -306,6 +335,26 @@ class Interpreter:
                 yield cells, self.context.taken, failure
             given = self.context.next_choices() if self.context.taken else None
 
+    def attempt(self, memory: list[int], part: list[int], agent: int) -> Attempt:
+        """The same, with what the step does to the memory, where it is disabled too."""
+        base, cpu = len(memory), self._agents[agent][1]
+        outcomes: list[tuple[list[int], list[int], Failure | None]] = []
+        reads: set[int] = set()
+        writes: set[int] = set()
+        given: list[int] | None = None if part[0] == DONE else []
+        while given is not None:
+            cells = WatchedCells(memory + part)
+            failure = self._advance(cells, base, cpu, given)
+            reads |= cells.reads
+            writes |= cells.writes
+            if failure is not False:
+                outcomes.append((list(cells), self.context.taken, failure))
+            given = self.context.next_choices() if self.context.taken else None
+        own = range(base, base + len(part))
+        return Attempt(
+            outcomes, frozenset(reads.difference(own)), frozenset(writes.difference(own))
+        )
+
     def split(self, state: State) -> tuple[State, list[State]]:
         """The memory, with the regions, and each agent's own part."""
         bounds = [*self.layout.agents, self.layout.size]
@@ -329,6 +378,18 @@ class Interpreter:
                 known = self._said[number][seen] = self._ask(number, state)
             result += known
         return result
+
+    def looks_at(self, number: int, cpu: int, memory: list[int]) -> set[int]:
+        """The cells that an invariant reads when it is asked for a CPU, and that are
+        read to decide whether a failure counts."""
+        check, mask = self._invariants[number]
+        cells = WatchedCells(memory)
+        state: Any = cells
+        try:
+            check(state, cpu, self.context, cpu)
+        except Fault:
+            self._active(state, cpu, cells[self.layout.regions + cpu] & mask)
+        return cells.reads
 
     def forget(self) -> None:
         """Forget the labels passed so far, and what passed them."""

@@ -66,6 +66,37 @@ static void read_component(struct search *s, unsigned at)
 	free(row);
 }
 
+static uint64_t *numbers(uint64_t count)
+{
+	uint64_t *all = need(calloc(count + 1, sizeof(*all)));
+
+	for (uint64_t i = 0; i < count; i++)
+		all[i] = number();
+	return all;
+}
+
+static void read_reduction(struct search *s)
+{
+	struct reduction *r;
+	uint64_t most;
+
+	keyword("reduction");
+	most = number();
+	if (most == 0)
+		return;
+	s->reduction = r = need(calloc(1, sizeof(*r)));
+	r->most = most;
+	r->used = number();
+	r->regions = (unsigned)number();
+	r->touch = numbers(s->memory);
+	r->write = numbers(s->memory);
+	r->seen = numbers(s->memory);
+	r->guard = numbers(s->agents);
+	r->always = numbers(model_invariants * model_cpus);
+	r->leavers = numbers(model_cpus * r->regions);
+	r->enterers = numbers(model_cpus * r->regions);
+}
+
 static void read_input(struct search *s)
 {
 	keyword("limits");
@@ -108,6 +139,7 @@ static void read_input(struct search *s)
 		s->agent[i].works = (int)number();
 		s->agent[i].component = s->component_of[s->agent[i].base];
 	}
+	read_reduction(s);
 	keyword("go");
 }
 
@@ -152,11 +184,14 @@ static void print_bits(const char *name, const uint64_t *bits, unsigned count)
 
 static void print_result(struct search *s)
 {
-	static const char *why[] = {"", "states", "time", "memory", "first", "error", "parent", "wide", "signal"};
+	static const char *why[] = {"", "states", "time", "memory", "first", "error", "parent", "wide", "signal", "found"};
 	unsigned count = 0;
+	uint64_t passed = 0;
 	struct path *paths = need(calloc(model_invariants + 3, sizeof(*paths)));
 	const char *comma = "";
 
+	for (unsigned i = 0; i < s->threads; i++)
+		passed += s->thread[i].passed;
 	for (unsigned i = 0; i < model_invariants; i++) {
 		if (s->violation[i].found)
 			paths[count++].target = &s->violation[i];
@@ -186,7 +221,7 @@ static void print_result(struct search *s)
 		printf("}, ");
 		count = 0;
 	}
-	printf("\"violations\": [");
+	printf("\"passed\": %" PRIu64 ", \"violations\": [", passed);
 	for (unsigned p = 0; p < count; p++) {
 		const struct target *target = paths[p].target;
 

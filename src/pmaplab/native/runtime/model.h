@@ -36,7 +36,7 @@ struct machine {
 	uint64_t memory;		/* how many cells the memory has */
 	uint64_t touched;		/* components read or written, one bit each */
 	uint64_t written;
-	uint64_t *read;			/* cells read, one bit each */
+	uint64_t *read, *wrote;		/* cells, one bit each */
 	uint64_t *labels;		/* labels passed, one bit each */
 	long budget;			/* points that the step may still go through */
 	unsigned site;			/* the instruction that failed */
@@ -90,6 +90,7 @@ static inline void store(struct machine *m, unsigned site, uint64_t address, uin
 		leave(m, site, NOT_MODELLED);
 	m->touched |= 1ull << m->component_of[address];
 	m->written |= 1ull << m->component_of[address];
+	m->wrote[address / 64] |= 1ull << address % 64;
 	m->s[address] = value;
 }
 

@@ -30,11 +30,16 @@ static enum expanded expand_key(struct thread *t, word key, struct wide *state, 
 	return expand(t, state, moved, &failed);
 }
 
-/* The key of the successor number `n` of a state: it is there, as all are. */
-static int key_of_successor(struct thread *t, const struct wide *state, unsigned n, word *key)
+/* The key of the successor number `n` of a state: it is there, as all are.  Who moves
+ * on the way to it, besides the first, is added to `moved`. */
+static int key_of_successor(struct thread *t, const struct wide *state, unsigned n, word *key,
+    uint64_t *moved)
 {
 	struct wide to = successor(state, &t->found[n]);
+	uint64_t concerns = 0;
 
+	if (t->search->reduction != NULL && run_on(t, &to, &concerns, moved) != EXPANDED)
+		return -1;
 	*key = 0;
 	return key_of_state(t->search, &to, ALL_LANES, 0, key);
 }
@@ -53,7 +58,7 @@ static int fine(struct thread *t, word key)
 		const uint64_t *slot;
 		word to;
 
-		if (key_of_successor(t, &state, i, &to))
+		if (key_of_successor(t, &state, i, &to, &moved))
 			return -1;
 		slot = store_find(&s->store, stored(s, to));
 		if (slot == NULL)
@@ -165,7 +170,7 @@ static int work_out(struct search *s, struct rest *rest)
 			if (how == NO_ROOM || how == BROKEN)
 				return -1;
 			for (unsigned n = 0; n < t->found_count; n++) {
-				if (key_of_successor(t, &state, n, &to) ||
+				if (key_of_successor(t, &state, n, &to, &moves) ||
 				    !memo_get(&rest->number, to | KEY_BIT, &number))
 					return -1;
 				moves |= rest->moves[(uint64_t)number];

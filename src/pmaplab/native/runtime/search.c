@@ -54,6 +54,7 @@ static int thread_open(struct search *s, struct thread *t)
 	t->row = calloc(s->cells, sizeof(uint64_t));
 	t->labels = calloc(words, sizeof(uint64_t));
 	t->machine.read = calloc(s->cells / 64 + 1, sizeof(uint64_t));
+	t->machine.wrote = calloc(s->cells / 64 + 1, sizeof(uint64_t));
 	t->machine.labels = calloc(words, sizeof(uint64_t));
 	t->machine.s = calloc(s->cells, sizeof(uint64_t));
 	t->machine.component_of = s->component_of;
@@ -63,7 +64,8 @@ static int thread_open(struct search *s, struct thread *t)
 	t->out = calloc(OUT, sizeof(*t->out));
 	t->found_room = 64;
 	t->found = calloc(t->found_room, sizeof(*t->found));
-	return t->base && t->row && t->labels && t->machine.labels && t->machine.read && t->machine.s && t->batch &&
+	return t->base && t->row && t->labels && t->machine.labels && t->machine.read && t->machine.wrote &&
+	    t->machine.s && t->batch &&
 	    t->out && t->found ? 0 : -1;
 }
 
@@ -147,13 +149,18 @@ static int emit(struct thread *t, const struct wide *state, word key)
 		t->batch = batch;
 		t->batch_room = room;
 	}
+	t->passed_now = 0;
 	for (unsigned i = 0; i < t->found_count; i++) {
-		struct pending *p = &t->batch[t->batch_count++];
+		struct pending *p = &t->batch[t->batch_count];
+		uint64_t moved = 0;
 
 		p->to = successor(state, &t->found[i]);
 		p->key = key;
 		p->concerns = concerns_of(s, &t->found[i]);
 		p->changed = 0;
+		if (s->reduction != NULL && run_on(t, &p->to, &p->concerns, &moved) != EXPANDED)
+			return -1;
+		t->batch_count++;
 		for (unsigned n = 0; n < LANES; n++) {
 			if (p->to.lane[n] != state->lane[n]) {
 				p->changed |= 1u << n;
@@ -274,6 +281,7 @@ static void *work(void *argument)
 			}
 			__atomic_store_n(&t->transitions,
 			    t->transitions + t->found_count + t->failures, __ATOMIC_RELAXED);
+			t->passed += t->passed_now;
 			if (failed >= 0)
 				note(s, &s->failure, state, t->key, s->level, (unsigned)failed);
 			if (how == WAITING)
@@ -510,7 +518,7 @@ void search_run(struct search *s)
 		}
 		if (run_level(s, from, to)) {
 			if (s->checkpoint[0] && s->stopped != STOPPED_ERROR &&
-			    s->stopped != STOPPED_WIDE)
+			    s->stopped != STOPPED_WIDE && s->stopped != STOPPED_FOUND)
 				checkpoint_write(s, to, before);
 			break;
 		}
@@ -535,6 +543,8 @@ void search_run(struct search *s)
 		s->complete = 0;
 		stop(s, STOPPED_MEMORY);
 	}
-	if (s->checkpoint[0] && s->complete)
+	if (s->stopped == STOPPED_FOUND)
+		s->complete = 0;
+	if (s->checkpoint[0] && (s->complete || s->stopped == STOPPED_FOUND))
 		checkpoint_remove();
 }

@@ -20,6 +20,7 @@
 #include "lanes.h"
 #include "memo.h"
 #include "model.h"
+#include "reduce.h"
 #include "store.h"
 
 enum {
@@ -119,7 +120,7 @@ enum pause { RUN, MAKE_ROOM = 1, GROW_LANES = 2, FORGET = 4, REPACK = 8, STOP = 
 
 enum stop {
 	NOT_STOPPED, STOPPED_STATES, STOPPED_TIME, STOPPED_MEMORY, STOPPED_FIRST, STOPPED_ERROR,
-	STOPPED_PARENT, STOPPED_WIDE, STOPPED_SIGNAL
+	STOPPED_PARENT, STOPPED_WIDE, STOPPED_SIGNAL, STOPPED_FOUND
 };
 
 struct pending {
@@ -146,6 +147,7 @@ struct thread {
 	unsigned found_count, found_room;
 	unsigned failures;	/* transitions of one expansion that fail */
 	uint64_t transitions, added;
+	uint64_t passed, passed_now;	/* states that were not kept; of one expansion */
 	pthread_t id;
 };
 
@@ -179,7 +181,9 @@ struct search {
 	/* the search */
 	uint64_t *watchers;		/* by cell: the units that ever read it */
 	uint64_t *concerns;		/* sets of units that differ */
+	uint64_t *conflicts;		/* by the number of such a set: agents */
 	unsigned concerns_count;
+	struct reduction *reduction;	/* NULL for none */
 	struct mask *mask;
 	unsigned masks;
 	struct outcomes *many;
@@ -248,6 +252,15 @@ static inline uint64_t concerns_of(const struct search *s, const struct wide *va
 {
 	return s->concerns[value->lane[0] >> CONCERNS_SHIFT & (MOST_CONCERNS - 1)];
 }
+
+static inline uint64_t conflicts_of(const struct search *s, const struct wide *value)
+{
+	return s->conflicts[value->lane[0] >> CONCERNS_SHIFT & (MOST_CONCERNS - 1)];
+}
+
+/* What an agent can do in a state: one difference, or what else there is to say. */
+enum expanded agent_value(struct thread *t, const struct wide *state, unsigned agent,
+    struct wide *value);
 
 /* The state that `value`, one of thread->found, makes of a state. */
 static inline struct wide successor(const struct wide *state, const struct wide *value)
@@ -324,6 +337,20 @@ int steps_move(struct search *s, struct wide (*moved)(const void *how, const str
     const void *how);
 /* Room for the masks of as many contents as there can be now. */
 int steps_fit(struct search *s);
+
+/* --- reduce.c ------------------------------------------------------------------- */
+
+/* Begin to note what a step does. */
+void forget_access(struct thread *t);
+/* What was noted of a step conflicts with these agents; -1 for an error.  What else
+ * that depends on is added to `touched`. */
+int step_conflicts(struct thread *t, const struct wide *state, unsigned agent, uint64_t *touched,
+    uint64_t *conflicts);
+/* Who may change that a step is disabled. */
+uint64_t step_waits(const struct thread *t);
+/* Take steps that are alone as long as there are any.  `concerns` are the units that
+ * may say something else of the state, `moved` receives who moves. */
+enum expanded run_on(struct thread *t, struct wide *state, uint64_t *concerns, uint64_t *moved);
 
 /* --- invariants.c ------------------------------------------------------------- */
 

@@ -59,6 +59,10 @@ int broken(struct thread *t, word key, uint64_t level, enum ending how, int agen
 {
 	struct search *s = t->search;
 
+	if (s->reduction != NULL) {
+		stop(s, STOPPED_FOUND);
+		return -1;
+	}
 	pthread_mutex_lock(&s->lock);
 	if (!s->error) {
 		s->error = how;
@@ -76,6 +80,11 @@ void note(struct search *s, struct target *target, const struct wide *state, wor
 {
 	uint64_t hash;
 
+	if (s->reduction != NULL) {
+		/* It will be searched again without. */
+		stop(s, STOPPED_FOUND);
+		return;
+	}
 	if (__atomic_load_n(&target->found, __ATOMIC_ACQUIRE) && target->level < level)
 		return;
 	/* Of several at one level, always the same. */
@@ -159,18 +168,20 @@ static int keep(struct search *s, struct agent *a, uint16_t *mask, const struct 
 
 /* --- steps -------------------------------------------------------------------- */
 
-/* Under the lock: the number of a set of units; 0 is that of all of them. */
-static unsigned concerns_number(struct search *s, uint64_t units)
+/* Under the lock: the number of a set of units, with one of agents; 0 is that of all
+ * of them. */
+static unsigned concerns_number(struct search *s, uint64_t units, uint64_t conflicts)
 {
 	unsigned number;
 
 	for (number = s->concerns_count; number-- > 0;) {
-		if (s->concerns[number] == units)
+		if (s->concerns[number] == units && s->conflicts[number] == conflicts)
 			return number;
 	}
 	if (s->concerns_count == MOST_CONCERNS)
 		return 0;
 	s->concerns[s->concerns_count] = units;
+	s->conflicts[s->concerns_count] = conflicts;
 	return s->concerns_count++;
 }
 
@@ -211,7 +222,7 @@ static int difference_of(struct thread *t, const struct agent *a, const struct w
 		units |= concerned(t, c);
 	}
 	pthread_mutex_lock(&s->lock);
-	difference->lane[0] |= (uint64_t)concerns_number(s, units) << CONCERNS_SHIFT;
+	difference->lane[0] |= (uint64_t)concerns_number(s, units, ANYBODY) << CONCERNS_SHIFT;
 	pthread_mutex_unlock(&s->lock);
 	return 0;
 }
@@ -263,8 +274,11 @@ static enum expanded run_step(struct thread *t, const struct wide *state, unsign
 	struct machine *m = &t->machine;
 	uint64_t touched = (uint64_t)1 << a->component;
 	unsigned first = t->found_count, transitions = 0, words = model_labels / 64 + 1;
-	int failed = 0;
+	uint64_t conflicts = ANYBODY;
+	int failed = 0, ended = 0;
 
+	if (s->reduction != NULL)
+		forget_access(t);
 	m->given_count = 0;
 	memset(t->labels, 0, words * sizeof(uint64_t));
 	do {
@@ -291,19 +305,31 @@ static enum expanded run_step(struct thread *t, const struct wide *state, unsign
 			failed = 1;
 			continue;
 		}
+		ended |= m->s[a->base] == DONE;
 		if (difference_of(t, a, state, &difference))
 			return NO_ROOM;
 		if (push_found(t, &difference))
 			return BROKEN;
 	} while (next_choices(m));
 	merge_labels(s, t->labels);
+	if (s->reduction != NULL && transitions == 0)
+		conflicts = step_waits(t);
+	else if (s->reduction != NULL && transitions == 1 && !failed && !ended &&
+	    step_conflicts(t, state, agent, &touched, &conflicts))
+		return BROKEN;
 
 	pthread_mutex_lock(&s->lock);
 	memset(value, 0, sizeof(*value));
 	if (transitions == 0) {
-		value->lane[0] = (uint64_t)OUT_NONE << OUT_SHIFT;
+		value->lane[0] = (uint64_t)OUT_NONE << OUT_SHIFT |
+		    (uint64_t)concerns_number(s, 0, conflicts) << CONCERNS_SHIFT;
 	} else if (transitions == 1 && !failed) {
 		*value = t->found[first];
+		if (conflicts != ANYBODY)
+			value->lane[0] = (value->lane[0] &
+			    ~((uint64_t)(MOST_CONCERNS - 1) << CONCERNS_SHIFT)) |
+			    (uint64_t)concerns_number(s, concerns_of(s, value), conflicts) <<
+			    CONCERNS_SHIFT;
 	} else {
 		unsigned count = t->found_count - first;
 		struct outcomes *many = malloc(sizeof(*many) + count * sizeof(many->value[0]));
@@ -331,7 +357,7 @@ static enum expanded run_step(struct thread *t, const struct wide *state, unsign
 	return EXPANDED;
 }
 
-static enum expanded agent_value(struct thread *t, const struct wide *state, unsigned agent,
+enum expanded agent_value(struct thread *t, const struct wide *state, unsigned agent,
     struct wide *value)
 {
 	struct search *s = t->search;
@@ -444,9 +470,11 @@ int steps_open(struct search *s)
 	s->mask = calloc(MOST_MASKS, sizeof(*s->mask));
 	s->watchers = calloc(s->cells, sizeof(*s->watchers));
 	s->concerns = pages_map(MOST_CONCERNS * sizeof(*s->concerns), 0);
-	if (s->mask == NULL || s->watchers == NULL || s->concerns == NULL)
+	s->conflicts = pages_map(MOST_CONCERNS * sizeof(*s->conflicts), 0);
+	if (s->mask == NULL || s->watchers == NULL || s->concerns == NULL || s->conflicts == NULL)
 		return -1;
 	/* For what nothing more is known of. */
+	s->conflicts[s->concerns_count] = ANYBODY;
 	s->concerns[s->concerns_count++] = ~(uint64_t)0;
 	for (unsigned i = 0; i < s->agents; i++) {
 		if (kept_open(&s->agent[i].steps))

@@ -1,0 +1,178 @@
+#include "reduce.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "search.h"
+
+/* Who may end it that failures of a unit do not count; 0 where they do. */
+static int exempts(const struct search *s, const struct unit *u, uint64_t inside, uint64_t *who)
+{
+	const struct reduction *r = s->reduction;
+	uint64_t exempt = model_exempt[u->invariant], fewest = ANYBODY;
+	uint64_t always = inside & exempt & r->always[u - s->unit], left;
+
+	if (!always || (inside & exempt & ~r->used))
+		return 0;
+	for (left = always; left; left &= left - 1) {
+		uint64_t agents = r->leavers[u->cpu * r->regions + (unsigned)__builtin_ctzll(left)];
+		int more = __builtin_popcountll(agents) - __builtin_popcountll(fewest);
+
+		if (more < 0 || (more == 0 && agents < fewest))
+			fewest = agents;
+	}
+	*who = fewest;
+	for (left = exempt & ~r->used; left; left &= left - 1)
+		*who |= r->enterers[u->cpu * r->regions + (unsigned)__builtin_ctzll(left)];
+	return 1;
+}
+
+static uint64_t writers(const struct search *s, const uint64_t *cells, uint64_t but)
+{
+	uint64_t result = 0;
+
+	for (uint64_t at = 0; at <= s->memory / 64; at++) {
+		for (uint64_t left = cells[at]; left; left &= left - 1) {
+			uint64_t cell = 64 * at + (uint64_t)__builtin_ctzll(left);
+
+			if (cell != but)
+				result |= s->reduction->write[cell];
+		}
+	}
+	return result;
+}
+
+/* Who may change what a unit says of the state in the machine; -1 for an error. */
+static int changers(struct thread *t, const struct unit *u, uint64_t *touched, uint64_t *who)
+{
+	struct search *s = t->search;
+	struct machine *m = &t->machine;
+	enum ending how;
+	uint64_t inside;
+
+	m->touched = 0;
+	inside = load(m, 0, model_regions + u->cpu);
+	*touched |= m->touched;
+	if (exempts(s, u, inside, who))
+		return 0;
+	m->touched = m->written = 0;
+	m->taken_count = m->given_count = 0;
+	memset(m->read, 0, (s->memory / 64 + 1) * sizeof(*m->read));
+	how = try_check(m, u);
+	if (how == FAILED) {
+		inside = load(m, 0, model_regions + u->cpu) & model_exempt[u->invariant];
+		if (try_active(m, u->cpu, &inside))
+			how = NO_MEANING;
+	}
+	if (how != TAKEN && how != FAILED) {
+		broken(t, t->key, s->level, how, -1, (int)u->invariant);
+		return -1;
+	}
+	*touched |= m->touched;
+	*who = writers(s, m->read, 0);
+	return 0;
+}
+
+int step_conflicts(struct thread *t, const struct wide *state, unsigned agent, uint64_t *touched,
+    uint64_t *conflicts)
+{
+	struct search *s = t->search;
+	const struct reduction *r = s->reduction;
+	uint64_t units = 0, result = writers(s, t->machine.read, r->guard[agent]);
+
+	for (uint64_t at = 0; at <= s->memory / 64; at++) {
+		for (uint64_t left = t->machine.wrote[at]; left; left &= left - 1) {
+			uint64_t cell = 64 * at + (uint64_t)__builtin_ctzll(left);
+
+			result |= r->touch[cell];
+			units |= r->seen[cell];
+		}
+	}
+	load_state(t, state);
+	for (; units; units &= units - 1) {
+		uint64_t who;
+
+		if (changers(t, &s->unit[__builtin_ctzll(units)], touched, &who))
+			return -1;
+		result |= who;
+	}
+	*conflicts = result & ~((uint64_t)1 << agent);
+	return 0;
+}
+
+uint64_t step_waits(const struct thread *t)
+{
+	return writers(t->search, t->machine.read, 0);
+}
+
+void forget_access(struct thread *t)
+{
+	uint64_t words = t->search->memory / 64 + 1;
+
+	memset(t->machine.read, 0, words * sizeof(*t->machine.read));
+	memset(t->machine.wrote, 0, words * sizeof(*t->machine.wrote));
+}
+
+/* Whether nothing that others can do, while an agent does not move, meets a step
+ * of it; `off` cannot move now, `done` never. */
+static int alone(const struct search *s, const struct wide *value, unsigned agent, uint64_t off,
+    uint64_t done)
+{
+	uint64_t conflicts = conflicts_of(s, &value[agent]), still = off;
+
+	if (conflicts & ~(off | done))
+		return 0;
+	for (int settled = 0; !settled;) {
+		settled = 1;
+		for (uint64_t left = still; left; left &= left - 1) {
+			unsigned other = (unsigned)__builtin_ctzll(left);
+			uint64_t mine = (uint64_t)1 << agent;
+
+			if (conflicts_of(s, &value[other]) & ~(still | done | mine)) {
+				still &= ~((uint64_t)1 << other);
+				settled = 0;
+			}
+		}
+	}
+	return (conflicts & ~(still | done)) == 0;
+}
+
+enum expanded run_on(struct thread *t, struct wide *state, uint64_t *concerns, uint64_t *moved)
+{
+	struct search *s = t->search;
+
+	for (uint64_t steps = 0; steps < s->reduction->most; steps++) {
+		struct wide value[MOST_AGENTS];
+		uint64_t off = 0, done = 0, on = 0;
+
+		for (unsigned agent = 0; agent < s->agents; agent++) {
+			enum expanded how = agent_value(t, state, agent, &value[agent]);
+			uint64_t bit = (uint64_t)1 << agent;
+
+			if (how != EXPANDED)
+				return how;
+			switch (value[agent].lane[0] >> OUT_SHIFT) {
+			case OUT_ONE:
+				on |= conflicts_of(s, &value[agent]) == ANYBODY ? 0 : bit;
+				break;
+			case OUT_NONE:
+				off |= bit;
+				break;
+			case OUT_DONE:
+				done |= bit;
+			}
+		}
+		while (on && !alone(s, value, (unsigned)__builtin_ctzll(on), off, done))
+			on &= on - 1;
+		if (!on)
+			break;
+		/* The state is left behind, but it was there. */
+		if (!s->complete && *concerns && judge(t, state, 0, *concerns, s->level + 1))
+			return BROKEN;
+		*state = successor(state, &value[__builtin_ctzll(on)]);
+		*concerns = concerns_of(s, &value[__builtin_ctzll(on)]);
+		*moved |= on & -on;
+		t->passed_now++;
+	}
+	return EXPANDED;
+}

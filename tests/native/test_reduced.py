@@ -1,0 +1,85 @@
+"""The reduced search in C against that of the interpreter: all the same numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+import test_broken_kernels as broken
+from ir.runnable import quick
+from native.compare import summary
+from pmaplab.machine.modes import find_mode
+from pmaplab.native.engine import search_natively
+from pmaplab.reviews.registry import proposal_files
+from pmaplab.search.bfs import Limits, search
+from pmaplab.search.reduced import search_reduced
+from pmaplab.system import Bounds, System, build_system
+from search.reducible import reducible_systems
+from search.test_reduced import ALWAYS, known
+
+
+def same(made: System) -> None:
+    found = search_reduced(made, reductions=ALWAYS)
+    for threads in (1, 2):
+        less = search_natively(made, reductions=ALWAYS, threads=threads)
+        assert summary(less) == summary(found)
+        assert (less.passed, less.reductions) == (found.passed, found.reductions)
+        assert less.searched_again == found.searched_again
+
+
+def random_system(made: System) -> None:
+    found = search(made, limits=Limits(states=20_000))
+    if found.complete:
+        for names in (set(), set(found.exemptions_used)):
+            with known(names):
+                same(made)
+
+
+@settings(quick, max_examples=2)
+@given(reducible_systems())
+def test_random_systems(made: System) -> None:
+    random_system(made)
+
+
+@pytest.mark.slow
+@settings(quick, max_examples=60)
+@given(reducible_systems())
+def test_more_random_systems(made: System) -> None:
+    random_system(made)
+
+
+def test_the_kernel_that_holds() -> None:
+    made = build_system(
+        "switch", proposal_files("repaired"), find_mode("pcid+pti"), Bounds(operations=1)
+    )
+    same(made)
+
+
+def test_many_threads() -> None:
+    made = build_system(
+        "switch", proposal_files("repaired"), find_mode("nopcid"), Bounds(operations=2)
+    )
+    numbers = set()
+    for threads in (1, 2, 3):
+        less = search_natively(made, reductions=ALWAYS, threads=threads)
+        assert less.verdict() == "holds"
+        numbers.add((less.states, less.transitions, less.depth, less.passed))
+    assert len(numbers) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "mode"),
+    [
+        pytest.param(path, mode, marks=[] if number % 24 == 1 else pytest.mark.slow)
+        for number, (path, mode) in enumerate(dict(broken.VIOLATED).items())
+    ],
+    ids=broken.name,
+)
+def test_a_broken_kernel(path: Any, mode: str) -> None:
+    made = broken.built(path, find_mode(mode))
+    with known(set()):
+        less = search_natively(made, reductions=ALWAYS)
+    assert less.searched_again and not less.reductions
+    assert summary(less) == summary(search(made))
