@@ -12,11 +12,12 @@ from pmaplab.machine.modes import MODES, SC, TSO, Mode, find_mode
 from pmaplab.memory import DEFAULT_STORE_BUFFER
 from pmaplab.native.choose import AUTO, ENGINES, PYTHON, Engine
 from pmaplab.native.engine import cores
+from pmaplab.report.accepted import Acceptance, read_accepted
 from pmaplab.search.bfs import Limits
 from pmaplab.system import Bounds, default_bounds, scenario_names
 
 SUMMARY_OF_STATUS = (
-    "Exit status: 0 all hold, 1 some violated, 2 bad usage or input, "
+    "Exit status: 0 all hold, but for what is accepted, 1 some violated, 2 bad usage or input, "
     "3 none violated but some incomplete or vacuous."
 )
 
@@ -223,6 +224,22 @@ def add_kernel(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGr
         "--exemptions", metavar="FILE.toml", help="further places where properties do not count"
     )
     return kernel
+
+
+def add_accepted(parser: argparse._ActionsContainer) -> None:
+    """``--accepted FILE``."""
+    parser.add_argument(
+        "--accepted",
+        metavar="FILE.toml",
+        help="findings that you know and accept, each with its reason",
+    )
+
+
+def accepted(options: argparse.Namespace) -> tuple[Acceptance, ...]:
+    """The findings that the options accept; raises InputError."""
+    if options.accepted is None:
+        return ()
+    return read_accepted(options.accepted, scenario_names())
 
 
 _COUNTS = {

@@ -14,7 +14,7 @@ import gc
 import hashlib
 import time
 from array import array
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -145,6 +145,7 @@ def search(
     finals: bool = False,
     at_rest: bool = False,
     rest: Callable[[State], Hashable] | None = None,
+    accepted: Mapping[str, frozenset[tuple[str, str]]] | None = None,
 ) -> Result:
     """Explore ``system`` and judge its properties.
 
@@ -153,13 +154,16 @@ def search(
     what fails before the search begins.  ``progress`` is called now and then
     with the numbers of states, transitions and levels.  ``finals`` asks for
     the final memories, ``at_rest`` for those of complete searches in which
-    every CPU is at rest; ``rest`` is asked about each of the latter.
+    every CPU is at rest; ``rest`` is asked about each of the latter.  ``accepted``
+    has for properties the places (function and file) at which steps begin that may
+    violate them: such steps are not taken, and progress is not judged.
     """
     # States form no cycles, and the collector would walk them again and again.
     collecting = gc.isenabled()
     gc.disable()
     try:
         run = _Search(system, limits or Limits(), stop_at_first, judge_bring_up, progress)
+        run.accepted = accepted or {}
         result = run.run()
         if finals:
             result.finals = run.finals()
@@ -268,6 +272,7 @@ class _Search(BegunSearch):
         self.edges = array("q")
         self.starts = array("q", [0])
         self.can_move = array("q")
+        self.accepted: Mapping[str, frozenset[tuple[str, str]]] = {}
 
     def run(self) -> Result:
         started = time.monotonic()
@@ -279,7 +284,7 @@ class _Search(BegunSearch):
                 packed = packed << PART_BITS | self._part(list(part))
             self._add(packed, packed >> PART_BITS * len(parts), -1, (0, ()))
             self._explore(started)
-        if result.complete:
+        if result.complete and not self.accepted:
             self._judge_progress()
         result.states = len(self.states)
         result.seconds = time.monotonic() - started
@@ -369,10 +374,15 @@ class _Search(BegunSearch):
                         if failure is not None:
                             # A panic is nobody's lack of progress.
                             moved = everyone
+                            place = failure.function, failure.loc.file
+                            if place in self.accepted.get(ASSERTIONS, ()):
+                                continue
                             self._note(number, (agent, tuple(choices)), failure)
                             continue
                         changed = cells[:size]
                         after = memory_number if changed == memory else self._memory(changed)
+                        if self.accepted and after != memory_number and self._accepts(after, part):
+                            continue
                         state = after << all_parts | rest | self._part(cells[size:]) << shift
                         target = self.index.get(state)
                         if target is None:
@@ -395,6 +405,14 @@ class _Search(BegunSearch):
                 return
             level, depth = following, depth + 1
         result.complete = True
+
+    def _accepts(self, memory: int, part: int) -> bool:
+        """Whether a step from an agent's part only violates what is accepted."""
+        names = {name for name, _, _ in self.judged[memory] if name in self.accepted}
+        if not names:
+            return False
+        function, item = self.interpreter.code.places[self.parts[part][0]]
+        return all((function, item.loc.file) in self.accepted[name] for name in names)
 
     def _exhausted(self, started: float) -> bool:
         limits = self.limits

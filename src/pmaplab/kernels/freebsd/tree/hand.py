@@ -45,7 +45,12 @@ from pmaplab.kernels.freebsd.amd64.pmap import (
 )
 from pmaplab.kernels.freebsd.kern.sched_ule import sched_throw
 from pmaplab.kernels.freebsd.sys.cpuset import cpuset_t
-from pmaplab.kernels.freebsd.sys.kernel import SI_ORDER_FIRST, SI_SUB_SMP
+from pmaplab.kernels.freebsd.sys.kernel import (
+    SI_ORDER_ANY,
+    SI_ORDER_FIRST,
+    SI_SUB_CPU,
+    SI_SUB_SMP,
+)
 from pmaplab.kernels.freebsd.sys.proc import (
     NVMSPACE,
     sched_lock,
@@ -331,6 +336,23 @@ SYSINIT("invl_ops", SI_SUB_SMP, SI_ORDER_FIRST, invl_ops)
 def invl_scoreboard_init(arg: u64) -> None:
     """The tree's own takes this place, where it has one."""
     panic("the tree has no invl_scoreboard_init")
+
+
+def pmap_cpu() -> None:
+    """Nothing in releases that have no pmap_cpu_init."""
+
+
+def pmap_cpu_of_tree() -> None:
+    """SYSINIT of releases in which kernel_pmap's set becomes that of all CPUs."""
+    pmap_cpu_init(0)
+
+
+SYSINIT("pmap_cpu", SI_SUB_CPU + 1, SI_ORDER_ANY, pmap_cpu)
+
+
+def pmap_cpu_init(arg: u64) -> None:
+    """The tree's own takes this place, where it has one."""
+    panic("the tree has no pmap_cpu_init")
 
 
 def invlop_vector() -> None:
