@@ -20,6 +20,7 @@ from pmaplab.cli.options import (
     add_kernel,
     add_limits,
     add_mode,
+    add_ray,
     engine,
     limits,
     modes,
@@ -79,6 +80,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "-o", "--output", metavar="FILE.json", help="store the counterexamples for `pmaplab trace`"
     )
     parser.add_argument("--full", action="store_true", help="show every step of a counterexample")
+    add_ray(parser)
     add_format(parser)
     parser.set_defaults(run=run)
 

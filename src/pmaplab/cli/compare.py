@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pmaplab.cli.check import Job, search_job
-from pmaplab.cli.options import accepted, add_accepted, add_format, add_mode, modes
+from pmaplab.cli.options import accepted, add_accepted, add_format, add_mode, add_ray, modes
 from pmaplab.cli.output import show
 from pmaplab.cli.parallel import run_all
 from pmaplab.cli.progress import ProgressBar
@@ -49,6 +49,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_mode(parser, "all", several=True)
     add_bounds(parser)
     add_accepted(parser)
+    add_ray(parser)
     add_format(parser)
     parser.set_defaults(run=run)
 

@@ -58,6 +58,16 @@ def add_format(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_ray(parser: argparse.ArgumentParser) -> None:
+    """``--ray ADDRESS``, for commands that have jobs for all cores."""
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="do the jobs on a Ray cluster: HOST:PORT, ray://HOST:PORT, auto, or local for "
+        "one on this machine (needs the extra `ray`)",
+    )
+
+
 def add_mode(parser: argparse.ArgumentParser, default: str, *, several: bool) -> None:
     """``--mode``; ``several`` also allows ``all``."""
     names = ", ".join(mode.name for mode in MODES)

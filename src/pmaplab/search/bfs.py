@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from pmaplab.errors import ModelError
-from pmaplab.ir.nodes import THREAD, Instruction, Terminator
+from pmaplab.ir.nodes import THREAD, Instruction, Program, Terminator
 from pmaplab.search.interpreter import Failure, Interpreter, State
 from pmaplab.search.run import Move, Runner
 from pmaplab.search.translate import DONE
@@ -316,14 +316,8 @@ class _Search(BegunSearch):
 
     def _resting(self) -> list[int]:
         """The numbers of the memories in which every CPU is at rest."""
-        interpreter = self.interpreter
-        moving = 0
-        for invariant in self.system.program.invariants:
-            if invariant.function == AT_REST:
-                for region in invariant.exempt:
-                    moving |= interpreter.regions[region]
-        active = interpreter.regions.get("activated", 0)
-        regions = interpreter.layout.regions
+        moving, active = regions_at_rest(self.system.program, self.interpreter)
+        regions = self.interpreter.layout.regions
         return [
             number
             for number, memory in enumerate(self.memory)
@@ -501,6 +495,17 @@ class _Search(BegunSearch):
         function, item = self.interpreter.code.places[part[0]]
         failure = stuck_failure(cpu, function, item)
         self.result.violations[PROGRESS] = Violation(PROGRESS, self._path(number), failure, cpu)
+
+
+def regions_at_rest(program: Program, interpreter: Interpreter) -> tuple[int, int]:
+    """The bits of the regions in which a CPU is not at rest, and of those in which it
+    must be."""
+    moving = 0
+    for invariant in program.invariants:
+        if invariant.function == AT_REST:
+            for region in invariant.exempt:
+                moving |= interpreter.regions[region]
+    return moving, interpreter.regions.get("activated", 0)
 
 
 def stuck_failure(cpu: int, function: str, item: Instruction | Terminator) -> Failure:
