@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pmaplab
+from pmaplab.caches import CACHE_VARIABLE
 from pmaplab.cli.progress import ProgressBar
 from pmaplab.errors import InputError, ModelError, PmaplabError, UsageError
 
@@ -26,7 +27,7 @@ CLIENT = "ray://"
 # Seconds for a cluster to answer at all.
 PATIENCE = 5.0
 # What decides where a worker keeps its caches.
-_ENVIRONMENT = ("PMAPLAB_CACHE", "XDG_CACHE_HOME")
+_ENVIRONMENT = (CACHE_VARIABLE, "XDG_CACHE_HOME")
 # What a client says first to whoever speaks gRPC, which is HTTP/2 (RFC 9113, 3.4), and
 # the type in the header of the frame that comes back.
 _HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
