@@ -8,11 +8,14 @@ ucr3.  Sets are compared up to MAXCPU.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pmaplab.errors import ModelError
 from pmaplab.ir.layout import Layout
+from pmaplab.native.build import NoCompiler
+from pmaplab.native.codegen import Unsupported
+from pmaplab.native.engine import NotNative, RestCells, search_natively
 from pmaplab.search.bfs import Limits, Progress, Rest, search
 from pmaplab.search.interpreter import State
 from pmaplab.spec import RunSpec, showing_source
@@ -88,15 +91,25 @@ def conform(
 
 def _reach(spec: RunSpec, limits: Limits, progress: Progress | None) -> _Found:
     system = spec.build()
-    names, project = _projection(spec, system)
+    names, asked = _projection(spec, system)
     with showing_source(system):
-        result = search(system, limits=limits, progress=progress, rest=project)
-    assert result.rest is not None
+        try:
+            result = search_natively(
+                system, limits=limits, progress=progress, threads=1, rest=asked
+            )
+        except (NoCompiler, NotNative, Unsupported):
+
+            def project(memory: State) -> At:
+                return asked.shown([int(memory[cell]) & mask for cell, mask in asked.cells])
+
+            result = search(system, limits=limits, progress=progress, rest=project)
+    if result.rest is None:
+        raise ModelError(f"nothing is compared: {result.stopped}")
     return _Found(spec, system, names, result.rest, result.states, result.stopped)
 
 
-def _projection(spec: RunSpec, system: System) -> tuple[tuple[str, ...], Callable[[State], At]]:
-    """The names of the cells that are compared, and their values in a memory."""
+def _projection(spec: RunSpec, system: System) -> tuple[tuple[str, ...], RestCells[At]]:
+    """The names of the cells that are compared, and what shows their values."""
     layout = Layout(system.program)
     values = Values(layout, spec.features.pcid)
     pattern = _ALWAYS
@@ -112,13 +125,13 @@ def _projection(spec: RunSpec, system: System) -> tuple[tuple[str, ...], Callabl
         left = spec.bounds.maxcpu - 64 * int(word[1]) if word else 64
         masks.append((1 << min(left, 64)) - 1 if left > 0 else 0)
 
-    def project(memory: State) -> At:
-        return tuple(
-            values.value(cell, memory[cell.index] & mask)
-            for cell, mask in zip(cells, masks, strict=True)
-        )
+    def shown(row: Sequence[int]) -> At:
+        pairs = zip(cells, row, strict=True)
+        return tuple(values.value(cell, value) for cell, value in pairs)
 
-    return tuple(values.name(cell) for cell in cells), project
+    indices = [cell.index for cell in cells]
+    asked = RestCells(tuple(zip(indices, masks, strict=True)), shown)
+    return tuple(values.name(cell) for cell in cells), asked
 
 
 def _side(own: _Found, other: _Found) -> Side:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from native.compare import summary
+from pmaplab.caches import CACHE_VARIABLE, cache_folder
 from pmaplab.errors import ModelError, UsageError
 from pmaplab.native import build, engine
-from pmaplab.native.build import CACHE_VARIABLE, NoCompiler
+from pmaplab.native.build import NoCompiler
 from pmaplab.native.choose import Engine, search_with
 from pmaplab.native.codegen import generate
 from pmaplab.native.engine import NativeError, search_natively
@@ -101,9 +102,9 @@ def test_a_folder_that_cannot_be_written(
 def test_where_builds_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(CACHE_VARIABLE, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert build.cache_folder() == Path("/somewhere/pmaplab")
+    assert cache_folder() == Path("/somewhere/pmaplab")
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert build.cache_folder() == Path.home() / ".cache" / "pmaplab"
+    assert cache_folder() == Path.home() / ".cache" / "pmaplab"
 
 
 def test_without_a_compiler(small: System, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,12 +12,15 @@ from rich.text import Text
 
 from pmaplab.cli.options import (
     SUMMARY_OF_STATUS,
+    accepted,
+    add_accepted,
     add_bounds,
     add_engine,
     add_format,
     add_kernel,
     add_limits,
     add_mode,
+    add_ray,
     engine,
     limits,
     modes,
@@ -29,10 +32,11 @@ from pmaplab.cli.progress import ProgressBar
 from pmaplab.cli.trees import add_tree, modes_of_tree, tree_spec
 from pmaplab.errors import OutputError, UsageError
 from pmaplab.native.choose import PYTHON, Engine
+from pmaplab.report.accepted import Acceptance
 from pmaplab.report.jsonout import check_json, dumps
 from pmaplab.report.listing import trace_text
 from pmaplab.report.terminal import check_text
-from pmaplab.report.verdict import Verdict, check, exit_status
+from pmaplab.report.verdict import ACCEPTED, Verdict, check, exit_status, stale_entries
 from pmaplab.search.bfs import Limits
 from pmaplab.spec import RunSpec
 from pmaplab.trace.record import Trace
@@ -47,6 +51,7 @@ class Job:
     name: str | None
     limits: Limits
     engine: Engine
+    accepted: tuple[Acceptance, ...] = ()
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -63,6 +68,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_mode(parser, "all", several=True)
     add_bounds(parser)
     parser.add_argument("--property", metavar="NAME", help="judge this property only")
+    add_accepted(parser)
     add_limits(parser)
     add_engine(parser)
     parser.add_argument(
@@ -74,6 +80,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "-o", "--output", metavar="FILE.json", help="store the counterexamples for `pmaplab trace`"
     )
     parser.add_argument("--full", action="store_true", help="show every step of a counterexample")
+    add_ray(parser)
     add_format(parser)
     parser.set_defaults(run=run)
 
@@ -101,19 +108,21 @@ def run(options: argparse.Namespace) -> int:
         folder = options.checkpoint and Path(options.checkpoint) / mode
         return replace(chosen, checkpoint=folder)
 
+    known = accepted(options)
     jobs = [
-        Job(replace(spec, mode=mode.name), options.property, bound, searching(mode.name))
+        Job(replace(spec, mode=mode.name), options.property, bound, searching(mode.name), known)
         for mode in selected
     ]
     with OutputFile(options.output) if options.output else nullcontext() as file:
         with ProgressBar(len(jobs), "searching") as bar:
             verdicts = run_all(jobs, search_job, bar)
         failed = None if file is None else _store(file, verdicts)
+        stale = stale_entries(known, verdicts)
         # A trace file that cannot be written must not cost the result as well.
         if options.format == "json":
-            show(dumps(check_json(verdicts, absent)))
+            show(dumps(check_json(verdicts, absent, stale)))
         else:
-            show(_text(verdicts, options.full, absent))
+            show(_text(verdicts, options.full, absent, stale))
         if failed is not None:
             raise failed
     return exit_status(verdicts)
@@ -125,7 +134,14 @@ def search_job(job: Job, report: Report) -> Verdict:
     def progress(states: int, _: int, depth: int) -> None:
         report(f"{job.spec.mode}: {states:,} states, depth {depth}")
 
-    return check(job.spec, name=job.name, limits=job.limits, progress=progress, engine=job.engine)
+    return check(
+        job.spec,
+        name=job.name,
+        limits=job.limits,
+        progress=progress,
+        engine=job.engine,
+        accepted=job.accepted,
+    )
 
 
 def _store(file: OutputFile, verdicts: Sequence[Verdict]) -> OutputError | None:
@@ -145,17 +161,23 @@ def _traces(verdicts: Sequence[Verdict]) -> list[Trace]:
     ]
 
 
-def _text(verdicts: Sequence[Verdict], full: bool, absent: Sequence[str]) -> Text:
-    """The verdicts, and the shortest of all counterexamples."""
-    result = check_text(verdicts)
+def _text(
+    verdicts: Sequence[Verdict], full: bool, absent: Sequence[str], stale: Sequence[Acceptance]
+) -> Text:
+    """The verdicts, and the shortest of all counterexamples that are not accepted."""
+    result = check_text(verdicts, stale)
     if absent:
         result.append(f"not checked: the release has no mode {', '.join(absent)}\n")
-    traces = sorted(_traces(verdicts), key=lambda trace: len(trace.steps))
+    traces = sorted(
+        (j.trace for v in verdicts for j in v.properties if j.trace and j.verdict != ACCEPTED),
+        key=lambda trace: len(trace.steps),
+    )
     if traces:
         result.append("\n").append_text(trace_text(traces[0], full=full))
-    if len(traces) > 1:
+    more = len(_traces(verdicts)) - len(traces[:1])
+    if more:
         result.append(
-            f"\n{len(traces) - 1} more: `-o FILE.json` stores them all for `pmaplab trace`\n",
+            f"\n{more} more: `-o FILE.json` stores them all for `pmaplab trace`\n",
             style="dim",
         )
     return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pmaplab.cli.check import Job, search_job
-from pmaplab.cli.options import add_format, add_mode, modes
+from pmaplab.cli.options import accepted, add_accepted, add_format, add_mode, add_ray, modes
 from pmaplab.cli.output import show
 from pmaplab.cli.parallel import run_all
 from pmaplab.cli.progress import ProgressBar
@@ -23,7 +23,7 @@ from pmaplab.errors import UsageError
 from pmaplab.native.choose import AUTO, Engine
 from pmaplab.report.compare import Comparison, compare_json, compare_text
 from pmaplab.report.jsonout import dumps
-from pmaplab.report.verdict import INCOMPLETE
+from pmaplab.report.verdict import INCOMPLETE, stale_entries
 from pmaplab.spec import RunSpec
 from pmaplab.tree import TreeSpec
 
@@ -48,6 +48,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_scenarios(parser)
     add_mode(parser, "all", several=True)
     add_bounds(parser)
+    add_accepted(parser)
+    add_ray(parser)
     add_format(parser)
     parser.set_defaults(run=run)
 
@@ -62,17 +64,19 @@ def run(options: argparse.Namespace) -> int:
     both = [mode for mode in known[0] if mode in known[1]]
     if not both:
         raise UsageError("there is no mode that the tree has both before and after the patch")
+    known_findings = accepted(options)
     jobs = []
     for scenario in scenarios(options):
         for mode in both:
             for tree in (before, after):
                 own = bounds_of(options, scenario)
                 spec = RunSpec(scenario=scenario, mode=mode.name, bounds=own, tree=tree)
-                jobs.append(Job(spec.pinned(), None, limits_of(options), Engine(AUTO, 1)))
+                engine = Engine(AUTO, 1)
+                jobs.append(Job(spec.pinned(), None, limits_of(options), engine, known_findings))
     with ProgressBar(len(jobs), "searching") as bar:
         verdicts = run_all(jobs, search_job, bar)
     pairs = tuple(zip(verdicts[::2], verdicts[1::2], strict=True))
-    comparison = Comparison(before, after, pairs)
+    comparison = Comparison(before, after, pairs, stale_entries(known_findings, verdicts))
     if options.format == "json":
         show(dumps(compare_json(comparison)))
     else:

@@ -26,7 +26,7 @@ from pmaplab.cli import (
     twins,
 )
 from pmaplab.cli.output import show
-from pmaplab.cli.parallel import WorkerError, out_of_memory
+from pmaplab.cli.parallel import WorkerError, out_of_memory, use_ray
 from pmaplab.errors import PmaplabError
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         try:
             options = _parser().parse_args(words)
+            use_ray(getattr(options, "ray", None))
             status = int(options.run(options))
         except SystemExit as error:
             # argparse: the help, the version, or a message about the usage.

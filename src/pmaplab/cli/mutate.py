@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from pmaplab.cli.options import add_format, add_mode, modes
+from pmaplab.cli.options import add_format, add_mode, add_ray, modes
 from pmaplab.cli.output import show
 from pmaplab.cli.parallel import Report, run_all
 from pmaplab.cli.progress import ProgressBar
@@ -61,6 +61,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_scenarios(parser)
     add_mode(parser, "all", several=True)
     add_bounds(parser)
+    add_ray(parser)
     add_format(parser)
     parser.set_defaults(run=run)
 

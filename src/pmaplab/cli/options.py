@@ -12,13 +12,14 @@ from pmaplab.machine.modes import MODES, SC, TSO, Mode, find_mode
 from pmaplab.memory import DEFAULT_STORE_BUFFER
 from pmaplab.native.choose import AUTO, ENGINES, PYTHON, Engine
 from pmaplab.native.engine import cores
+from pmaplab.report.accepted import Acceptance, read_accepted
 from pmaplab.search.bfs import Limits
 from pmaplab.search.reductions import AUTO as AUTO_REDUCTIONS
 from pmaplab.search.reductions import REDUCTIONS, WORTH, parse_reductions
 from pmaplab.system import Bounds, default_bounds, scenario_names
 
 SUMMARY_OF_STATUS = (
-    "Exit status: 0 all hold, 1 some violated, 2 bad usage or input, "
+    "Exit status: 0 all hold, but for what is accepted, 1 some violated, 2 bad usage or input, "
     "3 none violated but some incomplete or vacuous."
 )
 
@@ -56,6 +57,16 @@ def add_format(parser: argparse.ArgumentParser) -> None:
     """``--format text|json``."""
     parser.add_argument(
         "--format", choices=("text", "json"), default="text", help="how to show the result"
+    )
+
+
+def add_ray(parser: argparse.ArgumentParser) -> None:
+    """``--ray ADDRESS``, for commands that have jobs for all cores."""
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="do the jobs on a Ray cluster: HOST:PORT, ray://HOST:PORT, auto, or local for "
+        "one on this machine (needs the extra `ray`)",
     )
 
 
@@ -251,6 +262,22 @@ UNBOUNDED = -1
 def operations(text: str) -> int:
     """An option's type: a number of operations, or ``unbounded``."""
     return UNBOUNDED if text == "unbounded" else whole()(text)
+
+
+def add_accepted(parser: argparse._ActionsContainer) -> None:
+    """``--accepted FILE``."""
+    parser.add_argument(
+        "--accepted",
+        metavar="FILE.toml",
+        help="findings that you know and accept, each with its reason",
+    )
+
+
+def accepted(options: argparse.Namespace) -> tuple[Acceptance, ...]:
+    """The findings that the options accept; raises InputError."""
+    if options.accepted is None:
+        return ()
+    return read_accepted(options.accepted, scenario_names())
 
 
 _COUNTS = {

@@ -15,6 +15,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
+from pmaplab.cli.cluster import WorkerError as WorkerError
+from pmaplab.cli.cluster import check_ray, run_on_ray
 from pmaplab.cli.progress import ProgressBar
 from pmaplab.errors import ModelError, PmaplabError
 
@@ -28,9 +30,19 @@ PATIENCE = 2.0
 _MEMORY = "lower the bounds, or set --max-states"
 
 
-class WorkerError(Exception):
-    """A worker met an error that is no mistake of the user's; the text is its
-    traceback."""
+# The address of the Ray cluster that does the work, None for this machine's cores.
+_ray: str | None = None
+
+
+def use_ray(address: str | None) -> None:
+    """From now on, do what run_all() is given on the cluster at ``address``.
+
+    Raises UsageError where there is no Ray, or nobody at the address.
+    """
+    global _ray
+    if address is not None:
+        check_ray(address)
+    _ray = address
 
 
 def cores() -> int:
@@ -49,9 +61,12 @@ def run_all(
     """``work`` done for every job; the answers are in the order of the jobs.
 
     ``work`` is a module's function; jobs and answers can be pickled.  A single
-    job is done in this process.  Raises what a job raised, the first that
+    job is done in this process.  All of it is done on Ray instead, where use_ray()
+    has said so.  Raises what a job raised, the first that
     fails, and ModelError when there is not enough memory.
     """
+    if _ray is not None and jobs:
+        return run_on_ray(_ray, jobs, work, bar)
     count = min(len(jobs), workers or cores())
     if count <= 1:
         return [_here(number, job, work, bar) for number, job in enumerate(jobs)]

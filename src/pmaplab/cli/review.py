@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from pmaplab.cli.options import add_format, add_sizes
+from pmaplab.cli.options import add_format, add_ray, add_sizes
 from pmaplab.cli.output import show
 from pmaplab.cli.parallel import Report, run_all
 from pmaplab.cli.progress import ProgressBar
@@ -34,6 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--no-traces", action="store_true", help="leave the counterexamples out of the text"
     )
+    add_ray(parser)
     add_format(parser)
     parser.set_defaults(run=run)
 

@@ -12,6 +12,7 @@ from pmaplab.cli.options import (
     add_format,
     add_limits,
     add_mode,
+    add_ray,
     engine,
     limits,
     modes,
@@ -51,6 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_limits(parser)
     add_engine(parser)
+    add_ray(parser)
     add_format(parser)
     parser.set_defaults(run=run)
 

@@ -15,11 +15,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from pmaplab.caches import CACHE_VARIABLE, cache_folder
 from pmaplab.errors import ModelError
 
 RUNTIME = Path(__file__).with_name("runtime")
-# Says where builds are kept, instead of a folder below XDG_CACHE_HOME.
-CACHE_VARIABLE = "PMAPLAB_CACHE"
 _RUNTIME_OPTIONS = ("-std=gnu11", "-O3", "-pthread")
 # A model's code runs once for what it depends on: compiling fast counts for more.
 _MODEL_OPTIONS = ("-std=gnu11", "-O1", "-w")
@@ -29,15 +28,6 @@ _MOST_KEPT = 200
 
 class NoCompiler(Exception):
     """There is no C compiler on this machine, or it does not work."""
-
-
-def cache_folder() -> Path:
-    """Where builds are kept."""
-    named = os.environ.get(CACHE_VARIABLE)
-    if named:
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "pmaplab"
 
 
 def find_compiler() -> str | None:

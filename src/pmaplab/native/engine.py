@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Generic, NoReturn
 
 from pmaplab.ir.nodes import THREAD
 from pmaplab.native import checkpoint as checkpoints
 from pmaplab.native.build import worker
 from pmaplab.native.codegen import generate
 from pmaplab.native.groups import components
-from pmaplab.native.protocol import WORD, Question, ask
+from pmaplab.native.protocol import NOTHING_AT_REST, WORD, Question, RestQuestion, ask
 from pmaplab.search.bfs import (
     ASSERTIONS,
     PROGRESS,
     BegunSearch,
     Limits,
     Progress,
+    Rest,
     Result,
+    Seen,
     Violation,
+    regions_at_rest,
     states_reached,
     stuck_failure,
 )
@@ -66,10 +69,11 @@ def search_natively(
     threads: int | None = None,
     fingerprints: bool = False,
     checkpoint: Path | None = None,
+    rest: RestCells[Any] | None = None,
     reductions: Reductions = NO_REDUCTIONS,
 ) -> Result:
     """As :func:`pmaplab.search.reduced.search_reduced`, on ``threads`` threads (all
-    cores).
+    cores); ``rest`` asks about the states at rest, of which a reduction leaves some out.
 
     With ``fingerprints`` states are told apart by 64 bits only.  In the folder
     ``checkpoint`` the search is kept now and then, and when it is stopped; it goes on
@@ -78,8 +82,10 @@ def search_natively(
     Raises NoCompiler and Unsupported where it cannot be done, and WorkerDied.
     """
     run = _NativeSearch(system, judge_bring_up)
+    run.rest = rest
     threads = threads or cores()
     limits = limits or Limits()
+    assert rest is None or not reductions.names, "a reduction leaves out states at rest"
     return run.run(limits, stop_at_first, progress, threads, fingerprints, checkpoint, reductions)
 
 
@@ -94,7 +100,20 @@ class _Asking:
     checkpoint: Path | None
 
 
+@dataclass(frozen=True)
+class RestCells(Generic[Seen]):
+    """What is asked of the memory of states at rest: cells with masks, and what their
+    values together stand for; ``wanted`` are the values of the state to go to."""
+
+    cells: tuple[tuple[int, int], ...]
+    shown: Callable[[Sequence[int]], Seen]
+    wanted: tuple[int, ...] | None = None
+
+
 class _NativeSearch(BegunSearch):
+    rest: RestCells[Any] | None = None
+    way_found: tuple[Move, ...] | None = None
+
     def run(
         self,
         limits: Limits,
@@ -125,6 +144,7 @@ class _NativeSearch(BegunSearch):
                 memory_cells=layout.regions + program.cpus,
                 start=result.start,
                 components=(),
+                rest=self._rest_question(),
                 agents=[
                     (base, agent.cpu, agent.context == THREAD)
                     for base, agent in zip(layout.agents, program.agents, strict=True)
@@ -139,6 +159,8 @@ class _NativeSearch(BegunSearch):
             self._take(answer, limits)
             if result.searched_again:
                 went_back(result)
+            if self.rest is not None and self.rest.wanted is None:
+                result.rest = self._rest(answer["rest"], limits, threads)
             if fingerprints:
                 result.odds = odds_of_a_miss(result.states)
         else:
@@ -252,12 +274,46 @@ class _NativeSearch(BegunSearch):
         for violation in answer["violations"]:
             self._violation(violation["kind"], violation["path"])
 
+    # --- states at rest ----------------------------------------------------------
+
+    def _rest_question(self) -> RestQuestion:
+        if self.rest is None:
+            return NOTHING_AT_REST
+        moving, active = regions_at_rest(self.system.program, self.interpreter)
+        regions = self.interpreter.layout.regions
+        return RestQuestion(self.rest.cells, regions, active, moving, self.rest.wanted)
+
+    def _rest(self, rows: Sequence[Sequence[int]], limits: Limits, threads: int) -> Rest[Any]:
+        """The rows in the order of their first states; the way to one is searched anew."""
+        asked = self.rest
+        assert asked is not None
+        first: dict[Any, int] = {}
+        for number, row in enumerate(rows):
+            first.setdefault(asked.shown(row), number)
+
+        def path(number: int) -> tuple[Move, ...]:
+            run = _NativeSearch(self.system, judge_bring_up=False)
+            run.rest = replace(asked, wanted=tuple(rows[number]))
+            return run.way(limits, threads)
+
+        return Rest(first, path)
+
+    def way(self, limits: Limits, threads: int) -> tuple[Move, ...]:
+        """The moves to a state at rest with the values that are wanted."""
+        self.run(limits, False, None, threads, False, None, NO_REDUCTIONS)
+        found = self.way_found
+        if found is None:
+            raise NativeError("a state at rest is not found again")
+        return found
+
     # --- counterexamples, taken again in the interpreter -----------------------
 
     def _violation(self, kind: str | int, path: dict[str, Any]) -> None:
         moves, state = self._replay(path["states"])
         if kind == "failure":
             self._failure(moves, state, path["agent"])
+        elif kind == "rest":
+            self.way_found = moves
         elif kind == "stuck":
             self._stuck(moves, state, path["agent"])
         else:

@@ -18,6 +18,31 @@ LAST_CHECKPOINT_SECONDS = 120
 
 
 @dataclass(frozen=True)
+class RestQuestion:
+    """What is asked of the states at rest: ``cells`` with masks.
+
+    At rest, the cells from ``regions`` on have all bits of ``active`` and none of
+    ``moving``.  The way to a state with the values ``wanted`` is asked for, or what
+    values there are.
+    """
+
+    cells: Sequence[tuple[int, int]]
+    regions: int
+    active: int
+    moving: int
+    wanted: Sequence[int] | None = None
+
+    def text(self) -> str:
+        pairs = [number for pair in self.cells for number in pair]
+        wanted = [0] if self.wanted is None else [1, *self.wanted]
+        numbers = (len(self.cells), *pairs, self.regions, self.active, self.moving, *wanted)
+        return f"rest {_numbers(numbers)}"
+
+
+NOTHING_AT_REST = RestQuestion((), 0, 0, 0)
+
+
+@dataclass(frozen=True)
 class Question:
     """One search; 0 stands for no limit.
 
@@ -42,6 +67,7 @@ class Question:
     reduction: Sequence[int] = (0,)
     checkpoint: str = ""
     checkpoint_seconds: float = 60.0
+    rest: RestQuestion = NOTHING_AT_REST
 
     def text(self) -> str:
         """The input of the worker."""
@@ -63,7 +89,7 @@ class Question:
         lines.append(f"agents {len(self.agents)}")
         lines += [f"{base} {cpu} {int(works)}" for base, cpu, works in self.agents]
         lines.append(f"reduction {_numbers(self.reduction)}")
-        return "\n".join([*lines, "go", ""])
+        return "\n".join([*lines, self.rest.text(), "go", ""])
 
 
 def _numbers(values: Sequence[int]) -> str:

@@ -7,9 +7,11 @@ from typing import Any
 
 from rich.text import Text
 
+from pmaplab.report.accepted import Acceptance
+from pmaplab.report.jsonout import accepted_json
 from pmaplab.report.listing import trace_text
-from pmaplab.report.terminal import STYLES, bounds_text, table
-from pmaplab.report.verdict import VIOLATED, Judged, Verdict
+from pmaplab.report.terminal import STYLES, accepted_lines, bounds_text, stale_text, table
+from pmaplab.report.verdict import ACCEPTED, VIOLATED, Judged, Verdict
 from pmaplab.tree import TreeSpec
 
 FIXED, BROKEN, SAME = "fixed", "broken", ""
@@ -22,6 +24,7 @@ class Comparison:
     before: TreeSpec
     after: TreeSpec
     pairs: tuple[tuple[Verdict, Verdict], ...]
+    stale: tuple[Acceptance, ...] = ()
 
     @property
     def broken(self) -> bool:
@@ -37,7 +40,7 @@ def properties(before: Verdict, after: Verdict) -> list[tuple[str, Judged, Judge
 
 def change(before: Judged, after: Judged) -> str:
     """What the patch does to a property."""
-    if before.verdict == VIOLATED and after.verdict != VIOLATED:
+    if before.verdict in (VIOLATED, ACCEPTED) and after.verdict not in (VIOLATED, ACCEPTED):
         return FIXED
     if before.verdict != VIOLATED and after.verdict == VIOLATED:
         return BROKEN
@@ -64,6 +67,12 @@ def compare_text(comparison: Comparison) -> Text:
         )
     heads = ("scenario", "mode", "before", "after", "fixes", "breaks")
     result.append_text(table(heads, rows, frozenset()))
+    for number, when in enumerate(("before", "after")):
+        verdicts = [pair[number] for pair in comparison.pairs]
+        lines = dict.fromkeys(line for verdict in verdicts for line in accepted_lines(verdict))
+        for line in lines:
+            result.append(f"accepted {when}: ", style="dim").append(f"{line}\n")
+    result.append_text(stale_text(comparison.stale))
     for before, after in comparison.pairs:
         for name, one, other in properties(before, after):
             if change(one, other) == BROKEN and other.trace is not None:
@@ -96,6 +105,7 @@ def compare_json(comparison: Comparison) -> dict[str, Any]:
                 judged.name: {
                     "verdict": judged.verdict,
                     "steps": None if judged.trace is None else len(judged.trace.steps),
+                    "accepted": accepted_json(judged),
                 }
                 for judged in verdict.properties
             },
@@ -104,6 +114,7 @@ def compare_json(comparison: Comparison) -> dict[str, Any]:
     return {
         "tree": comparison.before.folder,
         "patches": list(comparison.after.patches),
+        "stale_accepted": [entry.to_json() for entry in comparison.stale],
         "results": [
             {
                 "scenario": before.spec.scenario,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from pmaplab.report.accepted import Acceptance
 from pmaplab.report.verdict import Judged, Verdict
 from pmaplab.search.simulate import Run
 from pmaplab.spec import RunSpec
@@ -19,10 +20,16 @@ def dumps(data: dict[str, Any]) -> str:
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
-def check_json(verdicts: Sequence[Verdict], absent: Sequence[str] = ()) -> dict[str, Any]:
+def check_json(
+    verdicts: Sequence[Verdict], absent: Sequence[str] = (), stale: Sequence[Acceptance] = ()
+) -> dict[str, Any]:
     """The results of ``pmaplab check``; ``absent`` are modes that a tree does not
-    have."""
-    return {"results": [_verdict(verdict) for verdict in verdicts], "absent_modes": list(absent)}
+    have, ``stale`` accepted findings that were not found."""
+    return {
+        "results": [_verdict(verdict) for verdict in verdicts],
+        "absent_modes": list(absent),
+        "stale_accepted": [entry.to_json() for entry in stale],
+    }
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
@@ -60,7 +67,20 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
 
 def _judged(judged: Judged) -> dict[str, Any]:
     steps = None if judged.trace is None else len(judged.trace.steps)
-    return {"verdict": judged.verdict, "steps": steps}
+    return {"verdict": judged.verdict, "steps": steps, "accepted": accepted_json(judged)}
+
+
+def accepted_json(judged: Judged) -> dict[str, Any] | None:
+    """Why a violation is accepted, and what is known beyond it."""
+    known = judged.accepted
+    if known is None:
+        return None
+    return {
+        "entry": known.entry.to_json(),
+        "places": [{"function": function, "file": file} for function, file in known.places],
+        "states": known.states,
+        "unchecked": known.unchecked,
+    }
 
 
 def trace_json(traces: Sequence[Trace]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
-from pmaplab.report.verdict import HOLDS, VIOLATED, Judged, Verdict, counted
+from pmaplab.report.accepted import Acceptance
+from pmaplab.report.verdict import ACCEPTED, HOLDS, VIOLATED, Judged, Verdict, counted
 from pmaplab.search.simulate import Run
 from pmaplab.system import Bounds
 
@@ -31,8 +32,9 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[Text]], right: frozenset
     return result
 
 
-def check_text(verdicts: Sequence[Verdict]) -> Text:
-    """The table of verdicts, what they rest on, and what was not reached."""
+def check_text(verdicts: Sequence[Verdict], stale: Sequence[Acceptance] = ()) -> Text:
+    """The table of verdicts, what they rest on, and what was not reached; ``stale``
+    are entries of accepted findings that accepted nothing."""
     spec = verdicts[0].spec
     result = Text(f"{spec.kernel_name}, scenario {spec.scenario}: {bounds_text(spec.bounds)}\n\n")
     rows = [_row(verdict) for verdict in verdicts]
@@ -49,6 +51,8 @@ def check_text(verdicts: Sequence[Verdict]) -> Text:
         for label in verdict.unreached if verdict.stopped is None else ():
             result.append(f'{where}never reached: "{label}"\n', style=_CAUTION)
     modes = [verdict.spec.mode for verdict in verdicts]
+    known = [[*accepted_lines(verdict)] for verdict in verdicts]
+    result.append_text(_common("accepted", modes, known)).append_text(stale_text(stale))
     result.append_text(_common("assumed", modes, [verdict.assumptions for verdict in verdicts]))
     used = [[f"{e.function}: {e.reason}" for e in verdict.exemptions] for verdict in verdicts]
     result.append_text(_common("exempt", modes, used))
@@ -88,6 +92,36 @@ def bounds_text(bounds: Bounds) -> str:
     return ", ".join(parts)
 
 
+def accepted_lines(verdict: Verdict) -> list[str]:
+    """What of a verdict is accepted, why, and what is known beyond it."""
+    result = []
+    for judged in verdict.properties:
+        known = judged.accepted
+        if known is None:
+            continue
+        if known.states is None:
+            more = f"otherwise unchecked: {known.unchecked}"
+        elif judged.verdict == VIOLATED:
+            more = "but it is violated in another way as well"
+        elif known.unchecked is not None:
+            more = f"not otherwise violated in {known.states:,} states, but {known.unchecked}"
+        else:
+            more = f"not otherwise violated in the {known.states:,} states that are not behind it"
+        where = ", ".join(f"{function} ({file})" for function, file in known.places)
+        entry = f"{known.entry.quoted()} [{known.entry.place}]"
+        result.append(f"{judged.name}: {entry}; its last step begins in {where}; {more}")
+    return result
+
+
+def stale_text(stale: Sequence[Acceptance]) -> Text:
+    """The entries of accepted findings that accepted nothing."""
+    result = Text()
+    for entry in stale:
+        what = f"{entry.about}, which is accepted there, was not found so"
+        result.append(f"{entry.place}: stale: {what}\n", style=_CAUTION)
+    return result
+
+
 def _row(verdict: Verdict) -> list[Text]:
     numbers = (f"{n:,}" for n in (verdict.states, verdict.transitions, verdict.depth))
     return [
@@ -102,7 +136,8 @@ def _row(verdict: Verdict) -> list[Text]:
 def _counterexample(judged: Judged) -> str:
     if judged.trace is None:
         return judged.name if judged.verdict == VIOLATED else ""
-    return f"{judged.name} ({len(judged.trace.steps)} steps)"
+    known = ", accepted" if judged.verdict == ACCEPTED else ""
+    return f"{judged.name} ({len(judged.trace.steps)} steps{known})"
 
 
 def _common(head: str, modes: Sequence[str], items: Sequence[Iterable[str]]) -> Text:

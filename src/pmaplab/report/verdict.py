@@ -10,14 +10,21 @@ from pmaplab.errors import UsageError
 from pmaplab.frontends.kernel_c.program import Used
 from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.nodes import Count
+from pmaplab.machine.modes import SC, TSO
 from pmaplab.memory import memory_assumptions
 from pmaplab.native.choose import DEFAULT_ENGINE, Engine, search_with
-from pmaplab.search.bfs import Limits, Progress, Result
+from pmaplab.report.accepted import Acceptance, check_properties
+from pmaplab.report.otherwise import Accepted, Otherwise, search_otherwise
+from pmaplab.search.bfs import ASSERTIONS, PROGRESS, Limits, Progress, Result
 from pmaplab.spec import RunSpec, showing_source
 from pmaplab.system import System
 from pmaplab.trace.record import Trace, record
 
 HOLDS, VIOLATED, INCOMPLETE, VACUOUS = "holds", "violated", "incomplete", "vacuous"
+ACCEPTED = "accepted"
+
+# The properties that every system has.
+ALWAYS = (ASSERTIONS, PROGRESS)
 
 # The label in fresh_frame (machine/mmu.py).
 NO_FRESH_FRAME = "no frame is left that nobody caches"
@@ -33,11 +40,13 @@ class UsedExemption:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The verdict on one property; ``trace`` is its shortest counterexample."""
+    """The verdict on one property; ``trace`` is its shortest counterexample, or where
+    that is ``accepted`` the shortest that is not, if there is one."""
 
     name: str
     verdict: str
     trace: Trace | None
+    accepted: Accepted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +81,49 @@ class Verdict:
     passed: int = 0
     searched_again: bool = False
     tree: Used | None = None
+    # The entries of the user's file that accepted something.
+    matched: tuple[Acceptance, ...] = ()
 
     @property
     def trace(self) -> Trace | None:
-        """The shortest of the counterexamples."""
-        traces = [judged.trace for judged in self.properties if judged.trace is not None]
-        return min(traces, key=lambda trace: len(trace.steps), default=None)
+        """The shortest of the counterexamples, those that are not accepted first."""
+        traces = [
+            (judged.verdict == ACCEPTED, len(judged.trace.steps), judged.trace)
+            for judged in self.properties
+            if judged.trace is not None
+        ]
+        return min(traces, key=lambda trace: trace[:2], default=(False, 0, None))[2]
+
+    @property
+    def covered(self) -> bool:
+        """Whether, but for what is accepted, everything was searched and holds."""
+        whole = all(j.accepted is None or j.accepted.unchecked is None for j in self.properties)
+        return self.verdict == HOLDS or (self.verdict == ACCEPTED and whole)
 
 
 def exit_status(verdicts: Sequence[Verdict]) -> int:
-    """0 when all hold, 1 when one is violated, else 3."""
-    found = {verdict.verdict for verdict in verdicts}
-    if VIOLATED in found:
+    """0 when all hold but for what is accepted, 1 when one is violated, else 3."""
+    if any(verdict.verdict == VIOLATED for verdict in verdicts):
         return 1
-    return 0 if found <= {HOLDS} else 3
+    return 0 if all(verdict.covered for verdict in verdicts) else 3
+
+
+def stale_entries(
+    entries: Sequence[Acceptance], verdicts: Sequence[Verdict]
+) -> tuple[Acceptance, ...]:
+    """The entries about searches that were made, which accepted nothing there."""
+    used = {entry for verdict in verdicts for entry in verdict.matched}
+    result = []
+    for entry in entries:
+        own = [v for v in verdicts if _concerns(entry, v.spec) and v.asked in (None, entry.about)]
+        if entry not in used and own and all(verdict.stopped is None for verdict in own):
+            result.append(entry)
+    return tuple(result)
+
+
+def _concerns(entry: Acceptance, spec: RunSpec) -> bool:
+    memory = SC if spec.bounds.store_buffer is None else TSO
+    return entry.concerns(spec.scenario, spec.mode, memory)
 
 
 def check(
@@ -95,36 +133,53 @@ def check(
     limits: Limits | None = None,
     progress: Progress | None = None,
     engine: Engine = DEFAULT_ENGINE,
+    accepted: Sequence[Acceptance] = (),
 ) -> Verdict:
     """Build the system of ``spec``, search it, and judge property ``name``, or
-    all of them.
+    all of them.  ``accepted`` are findings that the user knows.
 
-    Raises a PmaplabError for whatever is wrong with the spec, and UsageError
-    for a property that does not exist.
+    Raises a PmaplabError for whatever is wrong with the spec, UsageError for a
+    property that does not exist, InputError for one of ``accepted``.
     """
     system = spec.build()
+    entries = [entry for entry in accepted if _concerns(entry, spec)]
+    check_properties(entries, [*{i.property: None for i in system.program.invariants}, *ALWAYS])
     with showing_source(system):
         result = search_with(engine, system, limits=limits, progress=progress)
-        return judge(spec, system, result, name)
+        otherwise = None
+        if any(e.about in result.violations and name in (None, e.about) for e in entries):
+            bound = limits or Limits()
+            otherwise = search_otherwise(spec, system, result, entries, bound, progress)
+        return judge(spec, system, result, name, otherwise)
 
 
-def judge(spec: RunSpec, system: System, result: Result, name: str | None) -> Verdict:
+def judge(
+    spec: RunSpec,
+    system: System,
+    result: Result,
+    name: str | None,
+    otherwise: Otherwise | None = None,
+) -> Verdict:
     """The verdict on what a search of ``system``, built from ``spec``, found."""
     if name is not None:
         check_property(name, result.properties)
-    judged = [
-        Judged(
-            each,
-            result.verdict(each),
-            record(spec, system, result.violations[each]) if each in result.violations else None,
-        )
-        for each in result.properties
-        if name in (None, each)
-    ]
+    otherwise = otherwise or Otherwise({}, {}, ())
+    judged = []
+    for each in result.properties:
+        if name not in (None, each):
+            continue
+        known, violation = otherwise.accepted.get(each), result.violations.get(each)
+        verdict = result.verdict(each)
+        if known is not None:
+            verdict = VIOLATED if each in otherwise.violations else ACCEPTED
+            violation = otherwise.violations.get(each, violation)
+        trace = None if violation is None else record(spec, system, violation)
+        judged.append(Judged(each, verdict, trace, known))
+    found = {each.verdict for each in judged}
     return Verdict(
         spec=spec,
         asked=name,
-        verdict=result.verdict(name),
+        verdict=_overall(result, found) if ACCEPTED in found else result.verdict(name),
         properties=tuple(judged),
         states=result.states,
         transitions=result.transitions,
@@ -146,7 +201,17 @@ def judge(spec: RunSpec, system: System, result: Result, name: str | None) -> Ve
         passed=result.passed,
         searched_again=result.searched_again,
         tree=system.tree,
+        matched=otherwise.matched,
     )
+
+
+def _overall(result: Result, found: set[str]) -> str:
+    """The verdict of a search in which something is accepted."""
+    if VIOLATED in found:
+        return VIOLATED
+    if not result.complete:
+        return INCOMPLETE
+    return VACUOUS if result.unreached else ACCEPTED
 
 
 def _odds(result: Result) -> tuple[str, ...]:

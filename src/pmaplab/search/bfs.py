@@ -14,14 +14,14 @@ import gc
 import hashlib
 import time
 from array import array
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from pmaplab.errors import ModelError
 from pmaplab.generations import check_own
-from pmaplab.ir.nodes import THREAD, Instruction, Terminator
+from pmaplab.ir.nodes import THREAD, Instruction, Program, Terminator
 from pmaplab.search.interpreter import Failure, Interpreter, State
 from pmaplab.search.run import Move, Runner
 from pmaplab.search.translate import DONE
@@ -152,6 +152,7 @@ def search(
     finals: bool = False,
     at_rest: bool = False,
     rest: Callable[[State], Hashable] | None = None,
+    accepted: Mapping[str, frozenset[tuple[str, str]]] | None = None,
 ) -> Result:
     """Explore ``system`` and judge its properties.
 
@@ -160,10 +161,13 @@ def search(
     what fails before the search begins.  ``progress`` is called now and then
     with the numbers of states, transitions and levels.  ``finals`` asks for
     the final memories, ``at_rest`` for those of complete searches in which
-    every CPU is at rest; ``rest`` is asked about each of the latter.
+    every CPU is at rest; ``rest`` is asked about each of the latter.  ``accepted``
+    has for properties the places (function and file) at which steps begin that may
+    violate them: such steps are not taken, and progress is not judged.
     """
     with unpaused():
         run = Search(system, limits or Limits(), stop_at_first, judge_bring_up, progress)
+        run.accepted = accepted or {}
         result = run.run()
         if finals:
             result.finals = run.finals()
@@ -289,6 +293,7 @@ class Search(BegunSearch):
         self.edges = array("q")
         self.starts = array("q", [0])
         self.can_move = array("q")
+        self.accepted: Mapping[str, frozenset[tuple[str, str]]] = {}
 
     def run(self) -> Result:
         started = time.monotonic()
@@ -300,7 +305,7 @@ class Search(BegunSearch):
                 packed = packed << PART_BITS | self._part(list(part))
             self._add(packed, packed >> PART_BITS * len(parts), -1, (0, ()))
             self._explore(started)
-        if result.complete:
+        if result.complete and not self.accepted:
             self._judge_progress()
         result.states = len(self.states)
         result.seconds = time.monotonic() - started
@@ -332,14 +337,8 @@ class Search(BegunSearch):
 
     def _resting(self) -> list[int]:
         """The numbers of the memories in which every CPU is at rest."""
-        interpreter = self.interpreter
-        moving = 0
-        for invariant in self.system.program.invariants:
-            if invariant.function == AT_REST:
-                for region in invariant.exempt:
-                    moving |= interpreter.regions[region]
-        active = interpreter.regions.get("activated", 0)
-        regions = interpreter.layout.regions
+        moving, active = regions_at_rest(self.system.program, self.interpreter)
+        regions = self.interpreter.layout.regions
         return [
             number
             for number, memory in enumerate(self.memory)
@@ -390,10 +389,15 @@ class Search(BegunSearch):
                         if failure is not None:
                             # A panic is nobody's lack of progress.
                             moved = everyone
+                            place = failure.function, failure.loc.file
+                            if place in self.accepted.get(ASSERTIONS, ()):
+                                continue
                             self._note(number, (agent, tuple(choices)), failure)
                             continue
                         changed = cells[:size]
                         after = memory_number if changed == memory else self._memory(changed)
+                        if self.accepted and after != memory_number and self._accepts(after, part):
+                            continue
                         state = after << all_parts | rest | self._part(cells[size:]) << shift
                         target = self.index.get(state)
                         if target is None:
@@ -416,6 +420,14 @@ class Search(BegunSearch):
                 return
             level, depth = following, depth + 1
         result.complete = True
+
+    def _accepts(self, memory: int, part: int) -> bool:
+        """Whether a step from an agent's part only violates what is accepted."""
+        names = {name for name, _, _ in self.judged[memory] if name in self.accepted}
+        if not names:
+            return False
+        function, item = self.interpreter.code.places[self.parts[part][0]]
+        return all((function, item.loc.file) in self.accepted[name] for name in names)
 
     def _exhausted(self, started: float) -> bool:
         limits = self.limits
@@ -504,6 +516,17 @@ class Search(BegunSearch):
         function, item = self.interpreter.code.places[part[0]]
         failure = stuck_failure(cpu, function, item)
         self.result.violations[PROGRESS] = Violation(PROGRESS, self._path(number), failure, cpu)
+
+
+def regions_at_rest(program: Program, interpreter: Interpreter) -> tuple[int, int]:
+    """The bits of the regions in which a CPU is not at rest, and of those in which it
+    must be."""
+    moving = 0
+    for invariant in program.invariants:
+        if invariant.function == AT_REST:
+            for region in invariant.exempt:
+                moving |= interpreter.regions[region]
+    return moving, interpreter.regions.get("activated", 0)
 
 
 def stuck_failure(cpu: int, function: str, item: Instruction | Terminator) -> Failure:

@@ -188,7 +188,10 @@ class Recorder:
         loc = failure.loc
         source = self.system.sources.get(loc.file)
         text = source.line(loc.line) if source else ""
-        fields = watched_fields(self.system.program, name, failure.function)
+        program, bring_up = self.system.program, self.system.bring_up
+        if bring_up is not None and failure.function not in program.functions:
+            program = bring_up
+        fields = watched_fields(program, name, failure.function)
         watched = [cell for cell in self.values.layout.cells if field_of(cell.name) in fields]
         return Trace(
             self.spec,

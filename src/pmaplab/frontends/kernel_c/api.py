@@ -19,7 +19,8 @@ from pmaplab.frontends.kernel_python.source import PACKAGE_ROOT
 DEFAULT = PACKAGE_ROOT / "kernels/freebsd/tree/api.toml"
 OPERATIONS = (
     "add", "sub", "or", "and-not", "xchg", "fetchadd", "fetch-clear", "cmpset", "fcmpset", "load",
-    "store", "fence", "nothing", "pause", "panic", "zero", "ffs",
+    "store", "fence", "nothing", "pause", "panic", "zero", "copy",
+    "count", "ffs",
 )  # fmt: skip
 
 
@@ -53,11 +54,13 @@ class Label:
 
 @dataclass(frozen=True)
 class Instead:
-    """What runs where a release does not have a function that kernel Python
-    calls by name: ``function``, of the tree."""
+    """What runs in place of a function that kernel Python calls by name: ``function``
+    of the tree, where the release does not have the one of that name; or ``function``
+    of kernel Python, where it ``has`` another."""
 
     function: str
     reason: str
+    has: str | None
 
 
 @dataclass
@@ -222,7 +225,7 @@ class _Reader:
         entry.end()
 
     def instead(self, entry: _Entry) -> None:
-        instead = Instead(entry.text("function"), entry.text("reason"))
+        instead = Instead(entry.text("function"), entry.text("reason"), entry.optional("has"))
         for name in entry.texts("names"):
             self.api.instead[name] = instead
         entry.end()

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pmaplab.caches import cache_folder
 from pmaplab.errors import Location
 from pmaplab.frontends.kernel_c import clang
 from pmaplab.frontends.kernel_c.api import Api
@@ -37,9 +38,8 @@ _MOST = 64
 
 
 def folder() -> Path:
-    """Where the entries are: below XDG_CACHE_HOME, as a user's caches are."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if base else Path.home() / ".cache") / "pmaplab" / "trees"
+    """Where the entries are."""
+    return cache_folder() / "trees"
 
 
 def key_of(tree: SourceTree, api: Api, maxcpu: int, limits: dict[str, int]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from pmaplab.errors import Location
+from pmaplab.frontends.builder import compared
 from pmaplab.frontends.kernel_c.expressions import (
     PCPU,
     PCPU_ADD,
@@ -13,11 +14,12 @@ from pmaplab.frontends.kernel_c.expressions import (
     is_expect,
 )
 from pmaplab.frontends.kernel_c.mutate import PLAIN
-from pmaplab.frontends.kernel_c.nodes import INT, CType, Node
+from pmaplab.frontends.kernel_c.nodes import INT, CFunction, CType, Node
 from pmaplab.frontends.kernel_c.types import LEFT_OUT
 from pmaplab.frontends.kernel_c.values import Place, Value, coerce, fail
 from pmaplab.ir.nodes import (
     Assert,
+    Assign,
     Binary,
     Call,
     CmpXchg,
@@ -27,7 +29,9 @@ from pmaplab.ir.nodes import (
     Fence,
     GlobalAddress,
     IndexAddress,
+    Jump,
     Load,
+    Local,
     Return,
     Rmw,
     Store,
@@ -71,6 +75,7 @@ class CallLowering:
         self.dropped = dropped
         self.modelled = modelled
         self.reached = reached
+        self.open: set[str] = set()  # functions that are being taken apart
 
     def call(self, node: Node) -> Value:
         callee = node.children[0]
@@ -80,6 +85,8 @@ class CallLowering:
         if callee.ref != "function":
             return self._through(node, callee)
         name = callee.name
+        if name == "__builtin_constant_p":
+            return Value(Const(0, U32), node.type)  # which it may always say
         if is_expect(node):
             return self.e.value(arguments[0])
         if name == PCPU:
@@ -94,6 +101,8 @@ class CallLowering:
         if name in self.api.model:
             return self._model(node, name, arguments)
         name = self.e.names.ifuncs.get(name, name)
+        if name in self.e.names.inline and name in self.e.names.from_tree:
+            return self._inline(self.e.names.inline[name], arguments)
         if name in self.e.names.from_tree:
             return self._plain(node, name, tuple(arguments))
         fail(
@@ -102,16 +111,65 @@ class CallLowering:
             ADVICE,
         )
 
+    def _inline(self, function: CFunction, arguments: tuple[Node, ...]) -> Value:
+        """The value of a function that only computes it."""
+        if function.name in self.open:
+            fail(function.loc, f"{function.name} calls itself")
+        self.modelled[function.name] = "of the tree, as a part of its callers"
+        values = [self.e.value(argument) for argument in arguments]
+        for parameter, value in zip(function.parameters, values, strict=True):
+            self.e.declare(parameter.name, parameter.key, parameter.type, function.loc)
+            place = Place(parameter.type, local=self.e.locals[parameter.key])
+            self.e.write(place, value, function.loc)
+        self.open.add(function.name)
+        result = self.e.value(function.body.children[0].children[0])
+        self.open.remove(function.name)
+        return result
+
     def _through(self, node: Node, callee: Node) -> Value:
         """A call through a function pointer."""
         path = _path(callee)
         if path in self.api.drop:
             return self._drop(node, path, self.api.drop[path], node.children[1:])
-        fail(
-            node.loc,
-            f"a call through a function pointer, {path or 'which is no plain name'}",
-            f"[[drop]] can leave out calls through {path!r}" if path else None,
-        )
+        kind = callee.type.target if callee.type.kind == "pointer" else callee.type
+        found = {
+            taken.number: name
+            for name, taken in self.e.names.taken.items()
+            if kind is not None and taken.type.text == kind.text
+        }
+        if callee.ref != "local" or not found:
+            fail(
+                node.loc,
+                f"a call through a function pointer, {path or 'which is no plain name'}",
+                f"[[drop]] can leave out calls through {path!r}" if path else None,
+            )
+        return self._dispatch(node, self.e.scalar(callee), found)
+
+    def _dispatch(self, node: Node, pointer: Expr, found: dict[int, str]) -> Value:
+        """A call of whichever function the pointer is the number of."""
+        builder, loc = self.e.builder, node.loc
+        used = [(self.e.value(a), a) for a in node.children[1:]]
+        result: Local | None = None
+        if node.type.kind == "int":
+            result = builder.temporary(self.e.merged.scalar(node.type, loc))
+        elif node.type.kind != "void":
+            fail(loc, f"a call through a function pointer with the result {node.type.text}")
+        end = builder.label("end")
+        for number, name in found.items():
+            here, following = builder.label("call"), builder.label("next")
+            builder.branch(compared("eq", pointer, Const(number, U64)), here, following, loc)
+            builder.start(here)
+            value = self._emit(node, self.e.names.ifuncs.get(name, name), used)
+            if result is not None:
+                assert value.expr is not None
+                builder.emit(Assign(result.name, value.expr, loc))
+            builder.terminate(Jump(end, loc))
+            builder.start(following)
+        message = "a call through a pointer to no function of its type"
+        builder.emit(Assert(Const(0, BOOL), "panic", message, (), loc))
+        builder.terminate(Return(_nothing(self.e), loc))
+        builder.start(end)
+        return _NOTHING if result is None else Value(result, node.type)
 
     def _own_pcpu(self, loc: Location) -> Expr:
         decl = self.e.merged.scope.globals.get("__pcpu")
@@ -241,6 +299,10 @@ class CallLowering:
                 return _NOTHING
             case "zero":
                 return self._zero(node, name, arguments)
+            case "copy":
+                return self._copy(node, name, arguments)
+            case "count":
+                return self._count(node, name, arguments)
             case "ffs":
                 value = self.e.scalar(arguments[0])
                 assert isinstance(value.type, Int)
@@ -328,6 +390,23 @@ class CallLowering:
         for argument in arguments[1:]:
             self._unread(argument, name)
         return Value(None, node.type, target.outside)
+
+    def _copy(self, node: Node, name: str, arguments: tuple[Node, ...]) -> Value:
+        """memcpy to what is left out."""
+        target = self.e.value(arguments[0])
+        if target.expr is not None or target.local is not None:
+            fail(node.loc, f"{name} to what the model has is not supported", LEFT_OUT)
+        for argument in arguments[1:]:
+            self._unread(argument, name)
+        return Value(None, node.type, target.outside)
+
+    def _count(self, node: Node, name: str, arguments: tuple[Node, ...]) -> Value:
+        """counter_u64_add of one of the table's counters."""
+        counter, one = (_bare(argument) for argument in arguments)
+        if counter.ref != "global" or counter.name not in self.api.counters or one.value != 1:
+            fail(node.loc, f"{name} of what is no [[counter]], or by more than 1")
+        self.e.builder.emit(Count(self.api.names.get(counter.name, counter.name), node.loc))
+        return _NOTHING
 
     def _zero_local(
         self, node: Node, name: str, place: Place, arguments: tuple[Node, ...]
@@ -437,10 +516,15 @@ def _nothing(owner: Expressions) -> Const | None:
     return None if result is None else Const(0, result)
 
 
-def _zero_literal(node: Node) -> bool:
+def _bare(node: Node) -> Node:
+    """``node`` without conversions."""
     while node.kind in TRANSPARENT and node.value is None and node.children:
         node = node.children[0]
-    return node.value == 0
+    return node
+
+
+def _zero_literal(node: Node) -> bool:
+    return _bare(node).value == 0
 
 
 def _text(node: Node) -> str | None:

@@ -383,6 +383,13 @@ class _Parser:
         """libclang leaves out the parts of `for (;;)` that are empty: the tokens
         say which."""
         parts: list[Node | None] = [self.node(child) for child in inner]
+        if len(parts) == 1:
+            parts = [None, None, None, parts[0]]
+        elif [child.kind.name for child in inner[:-1]][:1] == ["DECL_STMT"] and len(parts) == 3:
+            # Of a macro there are no tokens; but nobody steps by comparing.
+            step = parts[1] if _compares(parts[1]) else None
+            if step is not None:
+                parts = [parts[0], step, None, parts[2]]
         if len(parts) < 4:
             semicolons = self._semicolons(cursor)
             if semicolons is None:
@@ -417,6 +424,15 @@ class _Parser:
             elif text == ";" and depth == 1:
                 found.append(token.extent.start.offset)
         return None
+
+
+def _compares(node: Node | None) -> bool:
+    """Whether the value of an expression is that of a comparison."""
+    while node is not None and node.children and node.kind != "BINARY_OPERATOR":
+        if node.kind not in ("StmtExpr", "COMPOUND_STMT", "PAREN_EXPR", "UNARY_OPERATOR"):
+            return False
+        node = node.children[-1]
+    return node is not None and node.name in ("<", ">", "<=", ">=", "==", "!=")
 
 
 def _string(text: str) -> str:

@@ -20,9 +20,9 @@ from pmaplab.frontends.builder import (
     negated,
     selected,
 )
-from pmaplab.frontends.kernel_c.nodes import INT, CType, Node, unwrapped, walk
+from pmaplab.frontends.kernel_c.nodes import INT, CFunction, CType, Node, called, unwrapped, walk
 from pmaplab.frontends.kernel_c.types import LEFT_OUT, Merged
-from pmaplab.frontends.kernel_c.values import Place, Probe, Restart, Value, coerce, fail
+from pmaplab.frontends.kernel_c.values import Place, Probe, Restart, Span, Value, coerce, fail
 from pmaplab.frontends.kernel_python.values import Signature
 from pmaplab.ir.nodes import (
     Assert,
@@ -33,6 +33,7 @@ from pmaplab.ir.nodes import (
     Count,
     Expr,
     FieldAddress,
+    GlobalAddress,
     IndexAddress,
     Jump,
     Load,
@@ -41,7 +42,7 @@ from pmaplab.ir.nodes import (
     ThisCpu,
     Unary,
 )
-from pmaplab.ir.types import BOOL, U32, Array, Int, Pointer, Scalar, Struct, Type
+from pmaplab.ir.types import BOOL, U32, U64, Array, Int, Pointer, Scalar, Struct, Type
 
 PCPU = "__pmaplab_pcpu"
 PCPU_ADD = "__pmaplab_pcpu_add"
@@ -55,6 +56,17 @@ _COMPARISONS = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": 
 _VOID = CType("void", "void")
 
 
+UNTYPED = "a pointer converted to void *"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A function whose address is taken: the number that stands for it."""
+
+    number: int
+    type: CType
+
+
 @dataclass(frozen=True)
 class Names:
     """What a call can mean: see :mod:`.calls`."""
@@ -62,6 +74,8 @@ class Names:
     signatures: Mapping[str, Signature]  # of kernel Python and of the C
     from_tree: frozenset[str]  # functions with a body in the tree
     ifuncs: Mapping[str, str]  # what each stands for in this mode
+    taken: Mapping[str, Taken]  # functions that pointers may lead to
+    inline: Mapping[str, CFunction]  # functions that only compute a pointer
 
 
 class Expressions:
@@ -88,6 +102,7 @@ class Expressions:
         self.locals: dict[str, str] = {}  # key: name in the builder
         self.types: dict[str, CType] = {}
         self.fixed: dict[str, Expr] = {}  # locals that only ever hold this
+        self.spans: dict[str, Span] = {}  # locals that point into an array, likewise
         self.single: frozenset[str] = frozenset()  # locals that are assigned once
         self.members: dict[str, list[Node]] = {}  # of local structures, by key
 
@@ -183,6 +198,16 @@ class Expressions:
 
     def _member(self, node: Node) -> Place:
         inner = node.children[0]
+        constant = self._constant_field(node)
+        if constant is not None:
+            return constant
+        if inner.kind == "MEMBER_REF_EXPR" and inner.type.kind == "struct" and inner.children:
+            # A field of a structure within one can be the model's field of the outer.
+            outer = inner.children[0].type
+            path = f"{(outer.target or outer).name}.{inner.name}.{node.name}"
+            if path in self.merged.api.names:
+                named = replace(node, name=f"{inner.name}.{node.name}", children=inner.children)
+                return self._member(named)
         if inner.type.kind == "pointer":
             base = self.target(self.value(inner), node)
         else:
@@ -191,6 +216,9 @@ class Expressions:
             return Place(node.type, outside=base.outside)
         if base.local:
             return Place(node.type, local=f"{base.local}.{node.name}", width=node.value)
+        beside = self.merged.api.names.get(f"{base.type.name}.{node.name}", "")
+        if beside.endswith("[]"):
+            return self._beside(base, beside.removesuffix("[]"), node)
         struct, name, kind, special = self.merged.member(base.type, node)
         if special is not None:
             return special
@@ -206,6 +234,37 @@ class Expressions:
             self.merged.given_used[c] = given
         return Place(node.type, kind, address, fixed=given is not None)
 
+    def _beside(self, base: Place, name: str, node: Node) -> Place:
+        """A field of the CPUs' data that the model has in an array of its own."""
+        decl = self.merged.scope.globals.get(name)
+        owner = base.address
+        if decl is None or not isinstance(decl.type, Array):
+            fail(node.loc, f"the model has no array {name}")
+        if not isinstance(owner, IndexAddress) or owner.length != decl.type.length:
+            fail(node.loc, f"whose {node.name} this is must be known here")
+        kind = decl.type.element
+        address = GlobalAddress(name, Pointer(decl.type))
+        element = IndexAddress(address, owner.index, owner.length, Pointer(kind))
+        return Place(node.type, kind, element)
+
+    def _constant_field(self, node: Node) -> Place | None:
+        """A field that the table takes for a constant of the model."""
+        base = node.children[0].type
+        tag = base.target.name if base.target is not None else base.name
+        c, api = f"{tag}.{node.name}", self.merged.api
+        constant = self.merged.scope.constant(api.names[c]) if c in api.names else None
+        if constant is None:
+            return None
+        for inner in walk(node.children[0]):
+            changes = inner.kind == "BINARY_OPERATOR" and inner.name == "="
+            if changes or inner.kind == "COMPOUND_ASSIGNMENT_OPERATOR" or "++" in inner.name:
+                fail(inner.loc, f"{c} is a constant, but evaluating this has an effect")
+            if inner.kind == "CALL_EXPR" and [*called(inner)] != [PCPU]:
+                fail(inner.loc, f"{c} is a constant, but a call says whose")
+        if c in api.given:
+            self.merged.given_used[c] = api.given[c]
+        return self.merged.constant(constant.value, node)
+
     def _element(self, node: Node) -> Place:
         array, index = node.children
         inner = unwrapped(array)
@@ -216,6 +275,10 @@ class Expressions:
             if pointer.expr is None and pointer.local is None:
                 self._harmless(index)
                 return self.target(pointer, node)
+            if pointer.span is not None:
+                moved = self._moved(pointer, "add", self.value(index), array)
+                assert moved.span is not None and moved.expr is not None
+                return Place(node.type, moved.span.array.element, moved.expr)
             fail(
                 node.loc,
                 "an index on a pointer is not supported",
@@ -279,12 +342,17 @@ class Expressions:
             return Value(place.constant, place.type)
         if place.pointer is not None:
             return Value(place.pointer, place.type)
+        if place.address is not None and isinstance(place.kind, Array) and place.fixed:
+            return spanned(place.address, place.kind, Const(0, U64), place.type)
         place = self._narrowed(place)
         if place.local:
             if place.type.kind in ("struct", "array"):
                 fail(loc, f"a value of the type {place.type.text}")
             if place.local in self.fixed:
                 return Value(self.fixed[place.local], place.type)
+            if place.local in self.spans:
+                span = self.spans[place.local]
+                return spanned(span.base, span.array, span.index, place.type)
             return Value(self.cell_of_local(place, loc), place.type)
         if not isinstance(place.kind, Int | Pointer):
             fail(loc, f"a value of the type {place.type.text} is not supported")
@@ -346,6 +414,8 @@ class Expressions:
             return
         if place.local:
             variable = self.cell_of_local(place, loc)
+            if place.type.target == _VOID and isinstance(value.expr.type, Pointer):
+                self._refuse(place, replace(value, expr=None, outside=UNTYPED), loc)
             expr = self.fit(value.expr, variable.type, loc)
             if place.width is not None:
                 assert isinstance(variable.type, Int)
@@ -353,6 +423,11 @@ class Expressions:
                 expr = arithmetic("and", expr, mask, variable.type)
             if place.local in self.single and _invariant(expr):
                 self.fixed[place.local] = expr
+            if place.local in self.single and value.span is not None:
+                kept = self.builder.temporary(U64)
+                self.builder.emit(Assign(kept.name, coerce(value.span.index, U64), loc))
+                self.spans[place.local] = replace(value.span, index=kept)
+                return
             self.builder.emit(Assign(variable.name, expr, loc))
             return
         if not isinstance(place.kind, Int | Pointer):
@@ -413,7 +488,7 @@ class Expressions:
             case "UNEXPOSED_EXPR" | "CSTYLE_CAST_EXPR" if len(node.children) == 1:
                 return self._conversion(node)
             case "DECL_REF_EXPR" if node.ref == "function":
-                return Value(None, ctype, f"the address of the function {node.name}")
+                return self._function_pointer(node, ctype)
             case "DECL_REF_EXPR" | "MEMBER_REF_EXPR" | "ARRAY_SUBSCRIPT_EXPR":
                 return self.read(self.place(node), node.loc)
             case "STRING_LITERAL":
@@ -454,7 +529,7 @@ class Expressions:
                 return Value(None, ctype, place.outside, within=True)
             return Value(None, ctype, "the address of an array's first element")
         if ctype.kind == "pointer" and inner.type.kind == "function":
-            return Value(None, ctype, "the address of a function")
+            return self._function_pointer(inner, ctype)
         value = self.value(inner)
         if value.expr is None:
             return replace(value, type=ctype)
@@ -471,8 +546,10 @@ class Expressions:
         kind = self.merged.scalar(ctype, node.loc)
         if isinstance(value.expr, Const) and value.expr.value == 0:
             return Value(Const(0, kind), ctype)
+        if isinstance(value.expr.type, Pointer) and ctype.target == _VOID:
+            return replace(value, type=ctype)
         if isinstance(value.expr.type, Pointer) and value.expr.type == kind:
-            return Value(value.expr, ctype)
+            return replace(value, type=ctype)
         if isinstance(value.expr.type, Int) and value.type.kind == "pointer":
             return Value(value.expr, ctype)  # a number in the model already
         if isinstance(value.expr.type, Pointer):
@@ -516,7 +593,7 @@ class Expressions:
     def _address(self, node: Node) -> Value:
         inner = unwrapped(node.children[0])
         if inner.ref == "function":
-            return Value(None, node.type, f"the address of the function {inner.name}")
+            return self._function_pointer(inner, node.type)
         place = self.place(inner)
         if place.outside or place.counter:
             return Value(None, node.type, place.outside or "a statistics counter", within=True)
@@ -527,6 +604,15 @@ class Expressions:
         if place.pointer is not None:
             return Value(None, node.type, "the address of a pointer that the model computes")
         return Value(place.address, node.type)
+
+    def _function_pointer(self, node: Node, ctype: CType) -> Value:
+        """The address of a function of the tree, which is a number here."""
+        while node.kind in TRANSPARENT and node.children:
+            node = node.children[0]
+        taken = self.names.taken.get(node.name)
+        if node.ref != "function" or taken is None:
+            return Value(None, ctype, f"the address of the function {node.name}")
+        return Value(Const(taken.number, U64), ctype)
 
     def _step(self, node: Node) -> Value:
         place = self.place(node.children[0])
@@ -575,12 +661,25 @@ class Expressions:
             return Value(compared(_COMPARISONS[op], x, y), node.type)
         if op not in _ARITHMETIC:
             fail(node.loc, f"the operator {op} is not supported")
+        if a.span is not None and op in ("+", "-"):
+            return self._moved(a, _ARITHMETIC[op], b, node)
+        if b.span is not None and op == "+":
+            return self._moved(b, "add", a, node)
         if isinstance(a.expr.type, Pointer) or isinstance(b.expr.type, Pointer):
             fail(node.loc, "arithmetic on a pointer is not supported", LEFT_OUT)
         kind = self.merged.scalar(node.type, node.loc)
         if not isinstance(kind, Int):
             return Value(None, node.type, "an address made from a number")
         return Value(self._calculate(op, a.expr, b.expr, kind), node.type)
+
+    def _moved(self, pointer: Value, op: str, by: Value, node: Node) -> Value:
+        """A pointer into an array, some elements further; using it checks the bounds."""
+        span = pointer.span
+        assert span is not None
+        if by.expr is None or not isinstance(by.expr.type, Int):
+            fail(node.loc, f"a pointer is moved by what is left out: {by.outside}", LEFT_OUT)
+        index = arithmetic(op, span.index, coerce(by.expr, U64), U64)
+        return spanned(span.base, span.array, index, pointer.type)
 
     def _calculate(self, op: str, a: Expr, b: Expr, kind: Int) -> Expr:
         """``a op b`` in the type ``kind``; the right side of a shift has a type
@@ -814,12 +913,12 @@ class Expressions:
         """The effects that lowering something would have."""
         probe = Probe(self.builder.variables, self.builder.result, self.merged.api.looks)
         real, self.builder = self.builder, probe
-        kept = dict(self.locals), dict(self.fixed)
+        kept = dict(self.locals), dict(self.fixed), dict(self.spans)
         try:
             lower()
         finally:
             self.builder = real
-            self.locals, self.fixed = kept
+            self.locals, self.fixed, self.spans = kept
         return list(probe.effects)
 
 
@@ -880,6 +979,12 @@ def is_expect(node: Node) -> bool:
     return callee.name == "__builtin_expect"
 
 
+def spanned(base: Expr, array: Array, index: Expr, ctype: CType) -> Value:
+    """A pointer to an element of an array."""
+    address = IndexAddress(base, index, array.length, Pointer(array.element))
+    return Value(address, ctype, span=Span(base, array, index))
+
+
 def _same_cells(left: Type, right: Type) -> bool:
     """Whether pointers to both can point to the same cells."""
     if isinstance(left, Int) and isinstance(right, Int):
@@ -898,6 +1003,8 @@ def _invariant(expr: Expr) -> bool:
     """Whether a value is the same wherever the function goes on."""
     while isinstance(expr, Cast):
         expr = expr.operand
+    if isinstance(expr, IndexAddress) and isinstance(expr.base, GlobalAddress):
+        return isinstance(expr.index, ThisCpu)
     return isinstance(expr, ThisCpu)
 
 

@@ -50,6 +50,12 @@ void __pmaplab_pcpu_add(void *, unsigned long);
 #define curthread (__pmaplab_pcpu()->pc_curthread)
 #endif
 """
+# Where it is there, it reads curthread by assembly.
+_PCPU_AUX = """\
+#include_next <machine/pcpu_aux.h>
+#undef curthread
+#define curthread (__pmaplab_pcpu()->pc_curthread)
+"""
 # The inline part of a mutex compares and swaps its words by hand.
 _MUTEX = """\
 #include_next <sys/mutex.h>
@@ -67,7 +73,7 @@ void mtx_unlock_spin(struct mtx *);
 void mtx_assert(const struct mtx *, int);
 """
 # The machine numbers vectors from 0: x86/smp_tlb.py.
-_VECTORS = {"IPI_INVLTLB": 0, "IPI_INVLPG": 1, "IPI_INVLRNG": 2}
+_VECTORS = {"IPI_INVLTLB": 0, "IPI_INVLPG": 1, "IPI_INVLRNG": 2, "IPI_INVLOP": 3}
 _LIMIT = """\
 #ifdef {name}
 #undef {name}
@@ -100,6 +106,8 @@ def write_headers(
     for inner in (front / "machine", front / "sys", front / "x86", links):
         inner.mkdir(parents=True)
     (front / "machine/pcpu.h").write_text(_PCPU)
+    if tree.has("amd64/include/pcpu_aux.h"):
+        (front / "machine/pcpu_aux.h").write_text(_PCPU_AUX)
     (front / "sys/mutex.h").write_text(_MUTEX)
     (front / "machine/pmap.h").write_text(_redefining("machine/pmap.h", limits))
     (front / "x86/apicvar.h").write_text(_redefining("x86/apicvar.h", _VECTORS))

@@ -140,6 +140,22 @@ def called(node: Node) -> Iterator[str]:
             yield inner.name
 
 
+def addresses_taken(node: Node) -> Iterator[Node]:
+    """The names of functions at or below ``node`` that are not called there."""
+    if node.ref == "function":
+        yield node
+    first, *rest = node.children or (None,)
+    if first is not None:
+        callee = first
+        while callee.kind in ("UNEXPOSED_EXPR", "PAREN_EXPR") and len(callee.children) == 1:
+            callee = callee.children[0]
+        if node.kind != "CALL_EXPR" or callee.ref != "function":
+            yield from addresses_taken(first)
+    for child in rest:
+        assert child is not None
+        yield from addresses_taken(child)
+
+
 def unwrapped(node: Node) -> Node:
     """``node`` without parentheses."""
     while node.kind == "PAREN_EXPR":

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from pmaplab.errors import InputError, Location, PmaplabError
 from pmaplab.frontends.kernel_c.api import Api, Label
-from pmaplab.frontends.kernel_c.expressions import Names
+from pmaplab.frontends.kernel_c.expressions import Names, Taken
 from pmaplab.frontends.kernel_c.ifunc import resolve
-from pmaplab.frontends.kernel_c.nodes import Parameter, Parsed, walk
+from pmaplab.frontends.kernel_c.nodes import CFunction, Parameter, Parsed, addresses_taken, walk
 from pmaplab.frontends.kernel_c.source import CSource, SourceTree, with_line
 from pmaplab.frontends.kernel_c.statements import Notes, lower_function
 from pmaplab.frontends.kernel_c.types import Merged
@@ -63,7 +63,11 @@ class CProgram:
         self.instead = {
             name: instead.function
             for name, instead in api.instead.items()
-            if name not in parsed.functions and instead.function in parsed.functions
+            if (
+                name not in parsed.functions and instead.function in parsed.functions
+                if instead.has is None
+                else instead.has in parsed.functions
+            )
         }
         # The functions of the tree, in place of kernel Python's of their names.
         own = {name for name in parsed.functions if not api.leaf(name) or name in api.roots}
@@ -77,14 +81,9 @@ class CProgram:
         self.notes = Notes()
         self.lowered: dict[str, Function] = {}
         self._signatures = _Signatures(self, signatures)
-        try:
-            chosen = {
-                name: resolve(self.merged, self.parsed.functions[resolver])
-                for name, resolver in self.parsed.ifuncs.items()
-            }
-        except PmaplabError as error:
-            raise with_line(error, self.tree) from None
-        self.names = Names(self._signatures, self.provided | frozenset(self.parsed.ifuncs), chosen)
+        known = self.provided | frozenset(self.parsed.ifuncs)
+        taken = _taken(self.parsed, self.provided)
+        self.names = Names(self._signatures, known, _Chosen(self), taken, _inline(self.parsed))
 
     def signature(self, name: str) -> Signature:
         return self._signatures[name]
@@ -180,6 +179,51 @@ class CProgram:
             at_once={n: r for n, r in self.api.at_once.items() if n in self.lowered},
             missing=self.parsed.missing,
         )
+
+
+class _Chosen(Mapping[str, str]):
+    """What the indirect functions that are called stand for in the mode."""
+
+    def __init__(self, program: CProgram) -> None:
+        self.program = program
+        self.known: dict[str, str] = {}
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self.known:
+            parsed = self.program.parsed
+            resolver = parsed.functions[parsed.ifuncs[name]]
+            self.known[name] = resolve(self.program.merged, resolver)
+        return self.known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.known)
+
+    def __len__(self) -> int:
+        return len(self.known)
+
+
+def _taken(parsed: Parsed, provided: frozenset[str]) -> dict[str, Taken]:
+    """The functions of the tree whose addresses its functions take, with numbers
+    from 1 on that stand for these addresses."""
+    types = {
+        node.name: node.type
+        for function in parsed.functions.values()
+        for node in addresses_taken(function.body)
+    }
+    names = sorted(types.keys() & (provided | parsed.ifuncs.keys()))
+    return {name: Taken(number, types[name]) for number, name in enumerate(names, 1)}
+
+
+def _inline(parsed: Parsed) -> dict[str, CFunction]:
+    """The functions that do nothing but compute a pointer to a number: taken apart
+    where they are called, since it may point into an array there."""
+    return {
+        name: function
+        for name, function in parsed.functions.items()
+        if function.result.target is not None
+        and function.result.target.kind == "int"
+        and [child.kind for child in function.body.children] == ["RETURN_STMT"]
+    }
 
 
 class _Signatures(Mapping[str, Signature]):

@@ -9,6 +9,7 @@ from pmaplab.frontends.builder import Builder, compared, negated
 from pmaplab.frontends.kernel_c.calls import CallLowering
 from pmaplab.frontends.kernel_c.expressions import TRANSPARENT, Expressions, Names, describe
 from pmaplab.frontends.kernel_c.nodes import CFunction, CType, Node, unwrapped, walk
+from pmaplab.frontends.kernel_c.threading import thread_constants
 from pmaplab.frontends.kernel_c.types import Merged
 from pmaplab.frontends.kernel_c.values import Place, Restart, Value, coerce, fail
 from pmaplab.frontends.kernel_python.values import Signature
@@ -90,6 +91,7 @@ class _Statements:
         end = Location(body.loc.file, body.loc.line, body.loc.column)
         self.builder.terminate(Return(None, end))
         result = self.builder.finish(atomic=self.signature.atomic, loc=function.loc)
+        result = thread_constants(result)
         try:
             check_assigned(result)
         except IRError as error:

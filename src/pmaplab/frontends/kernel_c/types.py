@@ -14,7 +14,7 @@ from pmaplab.frontends.kernel_c.api import Api
 from pmaplab.frontends.kernel_c.nodes import CType, CVariable, Node
 from pmaplab.frontends.kernel_c.values import Place, fail
 from pmaplab.frontends.kernel_python.scope import Scope
-from pmaplab.ir.nodes import Const, GlobalAddress, GlobalDecl, StructDecl
+from pmaplab.ir.nodes import Const, GlobalAddress, GlobalDecl, IndexAddress, StructDecl, ThisCpu
 from pmaplab.ir.types import BOOL, U64, Array, Int, Pointer, Scalar, Struct, Type
 
 LEFT_OUT = "[[outside]] with a reason leaves it out, [[name]] gives it the model's name"
@@ -134,6 +134,8 @@ class Merged:
             case Pointer(target=target):
                 if ctype.kind != "pointer" or ctype.target is None:
                     return False
+                if ctype.target.kind == "void":
+                    return True
                 return self._agrees(target, ctype.target, loc)
             case Array(element=element, length=length):
                 return (
@@ -156,6 +158,15 @@ class Merged:
             and ctype.target.kind == "pointer"
             and ctype.target.target is not None
             and self._agrees(kind.element, ctype.target.target, loc)
+        )
+
+    def _first(self, kind: Type, ctype: CType, loc: Location) -> bool:
+        """Whether the C has a pointer to the first element of the model's array."""
+        return (
+            isinstance(kind, Array)
+            and ctype.kind == "pointer"
+            and ctype.target is not None
+            and self._agrees(kind.element, ctype.target, loc)
         )
 
     # --- fields -------------------------------------------------------------------
@@ -228,19 +239,19 @@ class Merged:
         constant = self.scope.constant(name)
         if c in self.api.given:
             self.given_used[c] = self.api.given[c]
+        if c in self.api.this_cpu and node.type.kind == "pointer":
+            return self._own_pcpu(node)
         if constant is not None:
-            kind = self.scalar(node.type, loc)
-            whole = kind if isinstance(kind, Int) else U64
-            number = constant.value & ((1 << whole.bits) - 1)
-            if whole.signed and number > whole.maximum:
-                number -= 1 << whole.bits
-            return Place(node.type, whole, constant=Const(number, whole))
+            return self.constant(constant.value, node)
         decl = self.scope.globals.get(name) or self.objects.get(name)
         if decl is None:
             decl = self._own(node)
         elif self._addresses(decl.type, node.type, loc):
             address = GlobalAddress(decl.name, Pointer(decl.type))
             return Place(node.type, decl.type, address, addresses=True)
+        elif c in self.api.given and self._first(decl.type, node.type, loc):
+            address = GlobalAddress(decl.name, Pointer(decl.type))
+            return Place(node.type, decl.type, address, fixed=True)
         elif not self._agrees(decl.type, node.type, loc):
             fail(
                 loc,
@@ -250,6 +261,26 @@ class Merged:
         address = GlobalAddress(decl.name, Pointer(decl.type))
         own = c in self.api.this_cpu
         return Place(node.type, decl.type, address, this_cpu=own)
+
+    def constant(self, value: int, node: Node) -> Place:
+        """An object that is a constant of the model."""
+        kind = self.scalar(node.type, node.loc)
+        whole = kind if isinstance(kind, Int) else U64
+        number = value & ((1 << whole.bits) - 1)
+        if whole.signed and number > whole.maximum:
+            number -= 1 << whole.bits
+        return Place(node.type, whole, constant=Const(number, whole))
+
+    def _own_pcpu(self, node: Node) -> Place:
+        """A pointer to the data of the CPU that runs."""
+        decl = self.scope.globals.get("__pcpu")
+        if decl is None or not isinstance(decl.type, Array):
+            fail(node.loc, "the model has no per-CPU data called __pcpu")
+        self.given_used[node.name] = self.api.this_cpu[node.name]
+        address = GlobalAddress("__pcpu", Pointer(decl.type))
+        element = Pointer(decl.type.element)
+        own = IndexAddress(address, ThisCpu(), decl.type.length, element)
+        return Place(node.type, pointer=own)
 
     def _own(self, node: Node) -> GlobalDecl:
         """A global that only the C has: a number that it defines itself."""

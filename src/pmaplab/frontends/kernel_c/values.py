@@ -20,7 +20,16 @@ from pmaplab.ir.nodes import (
     Return,
     Terminator,
 )
-from pmaplab.ir.types import Int, Scalar, Type
+from pmaplab.ir.types import Array, Int, Scalar, Type
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where in an array a pointer points: element ``index`` of what ``base`` points to."""
+
+    base: Expr
+    array: Array
+    index: Expr
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,7 @@ class Value:
     local: Place | None = None
     # The address of an object that is left out: so is all that is below it.
     within: bool = False
+    span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)

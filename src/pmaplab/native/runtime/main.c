@@ -140,6 +140,24 @@ static void read_input(struct search *s)
 		s->agent[i].component = s->component_of[s->agent[i].base];
 	}
 	read_reduction(s);
+	keyword("rest");
+	s->rest.cells = number();
+	s->rest.cell = need(calloc(s->rest.cells + 1, sizeof(*s->rest.cell)));
+	s->rest.mask = need(calloc(s->rest.cells + 1, sizeof(*s->rest.mask)));
+	for (uint64_t i = 0; i < s->rest.cells; i++) {
+		s->rest.cell[i] = number();
+		s->rest.mask[i] = number();
+		if (s->rest.cell[i] >= s->memory)
+			die("what is asked of states at rest is no cell of memory");
+	}
+	s->rest.regions = number();
+	s->rest.active = number();
+	s->rest.moving = number();
+	if (number()) {
+		s->rest.wanted = need(calloc(s->rest.cells + 1, sizeof(*s->rest.wanted)));
+		for (uint64_t i = 0; i < s->rest.cells; i++)
+			s->rest.wanted[i] = number();
+	}
 	keyword("go");
 }
 
@@ -187,7 +205,7 @@ static void print_result(struct search *s)
 	static const char *why[] = {"", "states", "time", "memory", "first", "error", "parent", "wide", "signal", "found"};
 	unsigned count = 0;
 	uint64_t passed = 0;
-	struct path *paths = need(calloc(model_invariants + 3, sizeof(*paths)));
+	struct path *paths = need(calloc(model_invariants + 4, sizeof(*paths)));
 	const char *comma = "";
 
 	for (unsigned i = 0; i < s->threads; i++)
@@ -200,6 +218,12 @@ static void print_result(struct search *s)
 		paths[count++].target = &s->failure;
 	if (s->stuck.found)
 		paths[count++].target = &s->stuck;
+	if (s->rest.wanted != NULL && !s->error) {
+		if (rest_find(s))
+			die("there is not enough memory");
+		if (s->rest.target.found)
+			paths[count++].target = &s->rest.target;
+	}
 	if (s->error) {
 		paths[0].target = &s->error_at;
 		count = 1;
@@ -221,6 +245,12 @@ static void print_result(struct search *s)
 		printf("}, ");
 		count = 0;
 	}
+	if (s->rest.cells && s->rest.wanted == NULL) {
+		printf("\"rest\": [");
+		if (rest_print(s))
+			die("there is not enough memory");
+		printf("], ");
+	}
 	printf("\"passed\": %" PRIu64 ", \"violations\": [", passed);
 	for (unsigned p = 0; p < count; p++) {
 		const struct target *target = paths[p].target;
@@ -231,6 +261,8 @@ static void print_result(struct search *s)
 			printf("\"failure\", ");
 		else if (target == &s->stuck)
 			printf("\"stuck\", ");
+		else if (target == &s->rest.target)
+			printf("\"rest\", ");
 		else
 			printf("%u, ", (unsigned)(target - s->violation));
 		printf("\"path\": ");

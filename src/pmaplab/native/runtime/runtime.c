@@ -14,5 +14,6 @@
 #include "checkpoint.c"
 #include "paths.c"
 #include "progress.c"
+#include "rest.c"
 #include "search.c"
 #include "main.c"

@@ -151,6 +151,15 @@ struct thread {
 	pthread_t id;
 };
 
+/* What is asked of the states in which every CPU is at rest; nothing without cells. */
+struct rest_question {
+	uint64_t cells, *cell, *mask;
+	uint64_t regions;		/* the first cell of the CPUs' regions */
+	uint64_t active, moving;	/* which ones must, and must not, be */
+	uint64_t *wanted;		/* the way to such a state is wanted */
+	struct target target;
+};
+
 struct search {
 	/* the model */
 	uint64_t cells, memory;
@@ -170,6 +179,7 @@ struct search {
 	uint64_t states, transitions, depth;
 	struct target *violation;	/* by invariant */
 	struct target failure, stuck;
+	struct rest_question rest;
 	uint64_t *labels;
 	uint64_t exempt;
 	int error;			/* an enum ending */
@@ -422,5 +432,12 @@ int paths_find(struct search *s, struct path *paths, unsigned count);
 /* Look for an agent that can never move again, in the finished graph; -1 without
  * memory. */
 int judge_progress(struct search *s);
+
+/* --- rest.c --------------------------------------------------------------------- */
+
+/* Print what is asked of the states at rest, each once, from the first level on. */
+int rest_print(struct search *s);
+/* Note the first state with what is wanted as the target. */
+int rest_find(struct search *s);
 
 #endif

@@ -12,6 +12,7 @@ from pmaplab.kernel_python import (
     CPU_FOREACH,
     KASSERT,
     NULL,
+    SYSINIT,
     atomic,
     atomic_thread_fence_seq_cst,
     counter,
@@ -20,12 +21,14 @@ from pmaplab.kernel_python import (
     panic,
     printf,
     ptr,
+    sometimes,
     static,
     this_cpu,
     u16,
     u32,
     u64,
 )
+from pmaplab.kernels.freebsd.amd64.exception import doreti, interrupt_entry
 from pmaplab.kernels.freebsd.amd64.pcpu import (
     PC_PTI_STACK_SZ,
     PTI_STACKS,
@@ -33,13 +36,21 @@ from pmaplab.kernels.freebsd.amd64.pcpu import (
     amd64tss,
 )
 from pmaplab.kernels.freebsd.amd64.pmap import (
+    PMAP_NO_CR3,
     PML4_PAGES,
     PML4U_PAGES,
     kernel_pmap,
     pmap,
     pmap_pinit,
 )
+from pmaplab.kernels.freebsd.kern.sched_ule import sched_throw
 from pmaplab.kernels.freebsd.sys.cpuset import cpuset_t
+from pmaplab.kernels.freebsd.sys.kernel import (
+    SI_ORDER_ANY,
+    SI_ORDER_FIRST,
+    SI_SUB_CPU,
+    SI_SUB_SMP,
+)
 from pmaplab.kernels.freebsd.sys.proc import (
     NVMSPACE,
     sched_lock,
@@ -67,6 +78,13 @@ from pmaplab.machine.x86_64 import (
 cpu_feature: Final[u32] = 0
 cpu_feature2: Final[u32] = 0x00020000 if option("pmap_pcid_enabled") else 0
 cpu_stdext_feature: Final[u32] = 0x00000400 if option("invpcid_works") else 0
+cpu_stdext_feature2: Final[u32] = 0
+# Intel's: others have a fence where no pmap is switched.
+cpu_vendor_id: Final[u32] = 0x8086
+# Five levels of page tables are not in use.
+la57: Final[u32] = 0
+# P_MD_KPTI: under PTI every process has a user root.
+mdproc_flags: Final[u32] = 1 if option("pti") else 0
 # How much the kernel prints.
 bootverbose: Final[u32] = 0
 # 0: the direct map is not limited yet, or covers everything.
@@ -89,6 +107,9 @@ all_cpus: cpuset_t = static(
 cpu_apic_ids: Annotated[list[u32], MAXCPU] = [i for i in range(MAXCPU)]
 
 
+PMAP_UCR3_NOMASK: Final[u64] = 0xFFFFFFFFFFFFFFFF
+
+
 class pcpu:
     cpuid: u32
     apic_id: u32
@@ -100,8 +121,11 @@ class pcpu:
     pti_stack: u64
     kcr3: u64
     ucr3: u64
+    ucr3_load_mask: u64
     pcid_gen: u32
     pcid_next: u32
+    # Releases with an invl_scoreboard: the request of this CPU.
+    smp_tlb_pmap: ptr[pmap]
     # While pmap_pinit runs here: the pages of which vmspace, counted from 1,
     # and how many of them it has taken.
     pinit_vmspace: u32
@@ -110,7 +134,8 @@ class pcpu:
 
 
 __pcpu: Annotated[list[pcpu], MAXCPU] = [
-    static(pti_stack=PTI_STACKS + i * PC_PTI_STACK_SZ) for i in range(MAXCPU)
+    static(pti_stack=PTI_STACKS + i * PC_PTI_STACK_SZ, ucr3_load_mask=PMAP_UCR3_NOMASK)
+    for i in range(MAXCPU)
 ]
 PCPU: pcpu = own(__pcpu)
 
@@ -187,6 +212,11 @@ def pcpu_init(pc: pcpu, cpuid: u32) -> None:
     PCPU.cpuid = cpuid
 
 
+def sched_ap_entry() -> None:
+    """sys/kern/sched_ule.c"""
+    sched_throw(NULL)
+
+
 @atomic
 def lapic_id() -> u32:
     return this_cpu()
@@ -261,6 +291,7 @@ def pmap_pti_pcid_invlrng(ucr3: u64, kcr3: u64, sva: u64, eva: u64) -> None:
 # No debugger is active, and the kernel has not panicked.
 kdb_active: Final[u32] = 0
 panicstr: Final[u64] = 0
+panicked: Final[u32] = 0
 
 
 @atomic
@@ -273,6 +304,75 @@ def ipi_all_but_self(vector: u32) -> None:
     """sys/x86/x86/mp_x86.c"""
     for cpu in CPU_FOREACH():
         if cpu != this_cpu():
+            lapic_ipi(cpu, vector)
+
+
+@atomic
+def _to_user_root() -> None:
+    """sys/amd64/amd64/exception.S: a mask without bit 63 takes CR3_PCID_SAVE off, once.
+    Releases without ucr3_load_mask never store it."""
+    if PCPU.ucr3 != PMAP_NO_CR3:
+        load_cr3(PCPU.ucr3 & PCPU.ucr3_load_mask)
+        PCPU.ucr3_load_mask = PMAP_UCR3_NOMASK
+
+
+IPI_INVLOP: Final[u32] = 3
+# A line for each CPU, in it a word for each initiator: 0 asks, the generation answers.
+invl_scoreboard: Annotated[list[u32], mp_ncpus * mp_ncpus] = static()
+
+
+def invl_ops() -> None:
+    """Nothing in releases that have no invl_scoreboard_init."""
+
+
+def invl_ops_of_tree() -> None:
+    """SYSINIT of releases in which one vector stands for all invalidations."""
+    invl_scoreboard_init(0)
+
+
+SYSINIT("invl_ops", SI_SUB_SMP, SI_ORDER_FIRST, invl_ops)
+
+
+def invl_scoreboard_init(arg: u64) -> None:
+    """The tree's own takes this place, where it has one."""
+    panic("the tree has no invl_scoreboard_init")
+
+
+def pmap_cpu() -> None:
+    """Nothing in releases that have no pmap_cpu_init."""
+
+
+def pmap_cpu_of_tree() -> None:
+    """SYSINIT of releases in which kernel_pmap's set becomes that of all CPUs."""
+    pmap_cpu_init(0)
+
+
+SYSINIT("pmap_cpu", SI_SUB_CPU + 1, SI_ORDER_ANY, pmap_cpu)
+
+
+def pmap_cpu_init(arg: u64) -> None:
+    """The tree's own takes this place, where it has one."""
+    panic("the tree has no pmap_cpu_init")
+
+
+def invlop_vector() -> None:
+    """apic_vector of releases in which one vector stands for all invalidations."""
+    vector = interrupt_entry()
+    KASSERT(vector == IPI_INVLOP, "vector %d", vector)
+    invlop_handler()
+    sometimes("an IPI is delivered")
+    doreti()
+
+
+def invlop_handler() -> None:
+    """The tree's own takes this place, where it has one."""
+    panic("the tree has no invlop_handler")
+
+
+def ipi_selected(cpus: u64, vector: u32) -> None:
+    """sys/x86/x86/mp_x86.c"""
+    for cpu in CPU_FOREACH():
+        if cpus >> cpu & 1 != 0:
             lapic_ipi(cpu, vector)
 
 
