@@ -14,9 +14,8 @@ from pmaplab.native.build import RUNTIME, find_compiler
 def test_the_parts_of_the_runtime(tmp_path: Path) -> None:
     program = tmp_path / "unit"
     sources = [Path(__file__).with_name("unit.c")]
-    sources += [
-        RUNTIME / f"{name}.c" for name in ("memory", "store", "lanes", "components", "memo", "kept")
-    ]
+    names = ("memory", "store", "lanes", "components", "memo", "kept", "history")
+    sources += [RUNTIME / f"{name}.c" for name in names]
     options = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Wno-parentheses", "-Werror"]
     compiler = find_compiler()
     assert compiler is not None

@@ -7,6 +7,7 @@
 #include "kept.h"
 #include "lanes.h"
 #include "memo.h"
+#include "search.h"
 #include "store.h"
 
 #define CHECK(condition) do {							\
@@ -27,26 +28,36 @@ static word state_number(uint64_t number, unsigned bits)
 	return state & (((word)1 << bits) - 1);
 }
 
+static enum stored put(struct store *store, word state)
+{
+	return store_put(store, state, store_prefetch(store, state));
+}
+
 /* Everything that was put is there, once, also after it has moved. */
-static void check_store(unsigned bits, unsigned high, unsigned upper)
+static void check_store(uint64_t buckets, unsigned high, unsigned upper)
 {
 	struct store store, larger;
 	unsigned width = LOW_BITS + high + upper;
 
-	CHECK(store_open(&store, bits, high, upper) == 0);
+	CHECK(high <= store_high(buckets));
+	CHECK(store_open(&store, buckets, high, upper) == 0);
 	for (uint64_t i = 0; i < STATES; i++)
-		CHECK(store_put(&store, state_number(i, width)) == STORED_NEW);
+		CHECK(put(&store, state_number(i, width)) == STORED_NEW);
 	for (uint64_t i = 0; i < STATES; i++)
-		CHECK(store_put(&store, state_number(i, width)) == STORED_BEFORE);
+		CHECK(put(&store, state_number(i, width)) == STORED_BEFORE);
 	CHECK(store_find(&store, state_number(STATES, width)) == NULL);
 	slot_mark(store_find(&store, state_number(7, width)), 1);
 	CHECK(slot_marked(store_find(&store, state_number(7, width))));
-	CHECK(store_put(&store, state_number(7, width)) == STORED_BEFORE);
+	CHECK(put(&store, state_number(7, width)) == STORED_BEFORE);
 	CHECK(!slot_marked(store_find(&store, state_number(8, width))));
-	CHECK(store_open(&larger, bits + 1, high, upper) == 0);
-	CHECK(store_move(&store, &larger, 0, (uint64_t)1 << bits) == 0);
+	/* Other bits may be told by buckets there. */
+	if (upper > 3 && store_high(buckets + buckets / 4) >= high + 1)
+		CHECK(store_open(&larger, buckets + buckets / 4, high + 1, upper - 1) == 0);
+	else
+		CHECK(store_open(&larger, buckets + buckets / 4, high, upper) == 0);
+	CHECK(store_move(&store, &larger, 0, buckets) == 0);
 	for (uint64_t i = 0; i < STATES; i++)
-		CHECK(store_put(&larger, state_number(i, width)) == STORED_BEFORE);
+		CHECK(put(&larger, state_number(i, width)) == STORED_BEFORE);
 	CHECK(store_find(&larger, state_number(STATES, width)) == NULL);
 	store_close(&store);
 	store_close(&larger);
@@ -57,11 +68,11 @@ static void check_high_bits(void)
 {
 	struct store store;
 
-	CHECK(store_open(&store, 10, 10, 5) == 0);
+	CHECK(store_open(&store, 1030, 10, 5) == 0);
 	for (word i = 0; i < 1 << 11; i++)
-		CHECK(store_put(&store, i << LOW_BITS) == STORED_NEW);
+		CHECK(put(&store, i << LOW_BITS) == STORED_NEW);
 	for (word i = 0; i < 1 << 11; i++)
-		CHECK(store_put(&store, i << LOW_BITS) == STORED_BEFORE);
+		CHECK(put(&store, i << LOW_BITS) == STORED_BEFORE);
 	store_close(&store);
 }
 
@@ -70,11 +81,11 @@ static void check_full_store(void)
 	struct store store;
 	uint64_t i = 0;
 
-	CHECK(store_open(&store, 4, 4, 0) == 0);
-	while (i < 1000 && store_put(&store, state_number(i, LOW_BITS)) == STORED_NEW)
+	CHECK(store_open(&store, 17, 4, 0) == 0);
+	while (i < 1000 && put(&store, state_number(i, LOW_BITS)) == STORED_NEW)
 		i++;
-	CHECK(i > 64 && i <= 16 * SLOTS);
-	CHECK(store_slots(&store) == 16 * SLOTS);
+	CHECK(i > 64 && i <= 17 * SLOTS);
+	CHECK(store_slots(&store) == 17 * SLOTS);
 	store_close(&store);
 }
 
@@ -88,7 +99,7 @@ static void *put_all(void *argument)
 	struct race *race = argument;
 
 	for (uint64_t i = 0; i < STATES; i++)
-		race->new += store_put(race->store, state_number(i, 90)) == STORED_NEW;
+		race->new += put(race->store, state_number(i, 90)) == STORED_NEW;
 	return NULL;
 }
 
@@ -101,7 +112,7 @@ static void check_threads(void)
 		pthread_t id[THREADS];
 		uint64_t sum = 0;
 
-		CHECK(store_open(&store, 13, 13, 18) == 0);
+		CHECK(store_open(&store, 8200, 13, 18) == 0);
 		for (int i = 0; i < THREADS; i++) {
 			race[i] = (struct race){&store, 0};
 			CHECK(pthread_create(&id[i], NULL, put_all, &race[i]) == 0);
@@ -138,6 +149,15 @@ static void check_components(void)
 	CHECK(component_number(&c, row, &number) == 0 && number == 4);
 	component_unpack(&c, 2, back);
 	CHECK(back[3] == 2 && back[5] == 20 && back[0] == 0);
+	/* From what was there before. */
+	cells[3] = 3;
+	cells[5] = 30;
+	CHECK(component_renumber(&c, 1, cells, row, &number) == 0 && number == 3);
+	CHECK(component_renumber(&c, 3, cells, row, &number) == 0 && number == 3);
+	cells[5] = 31;
+	CHECK(component_renumber(&c, 0, cells, row, &number) == 0 && number == 5);
+	component_gather(&c, cells, row);
+	CHECK(component_number(&c, row, &number) == 0 && number == 5);
 	component_close(&c);
 }
 
@@ -247,11 +267,40 @@ static void check_kept(void)
 	kept_close(&steps);
 }
 
+/* What lies far back goes into a file, and can be read and changed there. */
+static void check_history(void)
+{
+	struct history h;
+	uint64_t count = 12 * CHUNK + 5, in_memory;
+
+	CHECK(history_open(&h) == 0);
+	for (uint64_t i = 0; i < count; i++) {
+		struct packed one = narrow((word)i << 30 | 7);
+
+		CHECK(history_append(&h, &one, 1) == 0);
+	}
+	in_memory = history_bytes(&h);
+	history_file(&h, 11 * CHUNK + 1, "/no/such/folder");
+	CHECK(h.file < 0 || history_bytes(&h) < in_memory);
+	CHECK(h.file < 0 || h.filed == h.chunks - 8);
+	for (uint64_t i = 0; i < count; i += 3)
+		history_set(&h, i, history_get(&h, i) | (word)1 << FLAG_BIT);
+	history_file(&h, count, NULL);
+	for (uint64_t i = 0; i < count; i++) {
+		word key = history_get(&h, i);
+
+		CHECK(plain_key(key) == ((word)i << 30 | 7));
+		CHECK((key != plain_key(key)) == (i % 3 == 0));
+	}
+}
+
 int main(void)
 {
-	check_store(12, 0, 0);
-	check_store(12, 12, 0);
-	check_store(13, 13, 31);
+	check_store(4096, 0, 0);
+	check_store(4096, 12, 0);
+	check_store(3333, 11, 0);
+	check_store(8192, 13, 31);
+	check_store(8000, 12, 31);
 	check_high_bits();
 	check_full_store();
 	check_threads();
@@ -260,6 +309,7 @@ int main(void)
 	check_lane();
 	check_lane_threads();
 	check_kept();
+	check_history();
 	printf("all is well\n");
 	return 0;
 }

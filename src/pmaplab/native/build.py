@@ -20,8 +20,8 @@ from pmaplab.errors import ModelError
 
 RUNTIME = Path(__file__).with_name("runtime")
 _RUNTIME_OPTIONS = ("-std=gnu11", "-O3", "-pthread")
-# A model's code runs once for what it depends on: compiling fast counts for more.
-_MODEL_OPTIONS = ("-std=gnu11", "-O1", "-w")
+# A model's code runs once for what it depends on: it is compiled as fast as can be.
+_MODEL_OPTIONS = ("-std=gnu11", "-O0", "-w")
 # Workers kept; the ones used longest ago go first.
 _MOST_KEPT = 200
 

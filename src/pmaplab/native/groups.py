@@ -7,6 +7,7 @@ ran before is met again.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from pmaplab.ir.access import key_of
 from pmaplab.ir.callgraph import reachable_functions
@@ -16,8 +17,8 @@ from pmaplab.ir.nodes import Load
 from pmaplab.ir.types import Array
 from pmaplab.ir.walk import address_of, instructions
 
-# The runtime has bits for so many; a few are left for what is not a memory's.
-MOST = 56
+# The runtime has bits for so many.
+MOST = 62
 
 
 def written_cells(layout: Layout) -> set[int]:
@@ -38,33 +39,47 @@ def written_cells(layout: Layout) -> set[int]:
 
 
 def components(layout: Layout) -> Iterator[list[list[int]]]:
-    """Each agent's part, then the memory by object; by array, or whole, where
-    these are too many, or have too many contents for the runtime."""
+    """Each agent's part, then the memory by object; where these are too many, the
+    arrays with most elements stay whole, and all of it where there are too many
+    contents for the runtime."""
     program = layout.program
     stack = layout.size - layout.agents[-1] if layout.agents else 0
+    regions = [layout.regions + cpu for cpu in range(program.cpus)]
     parts = [list(range(base, base + stack)) for base in layout.agents]
-    written = written_cells(layout)
-    regions = [[layout.regions + cpu] for cpu in range(program.cpus)]
-    for memory in (_by_object(layout), _by_global(layout)):
-        kept = [[cell for cell in cells if cell in written] for cells in memory + regions]
-        kept = [cells for cells in kept if cells]
-        if len(parts) + len(kept) <= MOST:
-            yield parts + kept
+    parts += [[cell] for cell in regions]
+    written = written_cells(layout).difference(regions)
+    memory = [
+        [kept for cells in element if (kept := [cell for cell in cells if cell in written])]
+        for element in _by_object(layout)
+    ]
+    memory = [elements for elements in memory if elements]
+    room = MOST - len(parts) - len(memory)
+    if room >= 0:
+        yield parts + _split(memory, room)
+        yield parts + [list(chain.from_iterable(elements)) for elements in memory]
     yield parts + ([sorted(written)] if written else [])
 
 
-def _by_global(layout: Layout) -> list[list[int]]:
-    return [
-        list(range(layout.bases[decl.name], layout.bases[decl.name] + layout.size_of(decl.type)))
-        for decl in layout.program.globals.values()
-    ]
-
-
-def _by_object(layout: Layout) -> list[list[int]]:
+def _split(memory: list[list[list[int]]], room: int) -> list[list[int]]:
+    """Globals, those with few elements by element: what each CPU has comes before
+    what each page has.  ``room`` is for so many more than there are globals."""
     result: list[list[int]] = []
+    for elements in sorted(memory, key=len):
+        if len(elements) - 1 <= room:
+            room -= len(elements) - 1
+            result += elements
+        else:
+            result.append(list(chain.from_iterable(elements)))
+    return result
+
+
+def _by_object(layout: Layout) -> list[list[list[int]]]:
+    """For each global, the cells of its elements, or of all of it."""
+    result: list[list[list[int]]] = []
     for decl in layout.program.globals.values():
         base, kind = layout.bases[decl.name], decl.type
         count = kind.length if isinstance(kind, Array) else 1
         size = layout.size_of(kind) // count
-        result += [list(range(base + i * size, base + (i + 1) * size)) for i in range(count)]
+        spans = [range(base + i * size, base + (i + 1) * size) for i in range(count)]
+        result.append([list(span) for span in spans])
     return result

@@ -10,8 +10,10 @@ disabled.  The arguments are: ``s`` the state, ``b`` the agent's first cell,
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import CodeType
 from typing import Any
 
 from pmaplab.ir.callgraph import reachable_functions
@@ -71,7 +73,6 @@ class Code:
     sites: list[tuple[str, Instruction | Terminator]] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     scratch: int = 1
-    source: str = ""
 
 
 def translate(
@@ -114,21 +115,21 @@ class _Translator:
         for function in plain:
             if function.name in self.layout.frames:
                 self._number(function)
+        namespace: dict[str, Any] = {"Disabled": disabled, "Fault": fault}
+        exec(_prelude(), namespace)
+        self.code.points += [None] * len(self.numbers)
+        numbers: dict[str, list[int]] = {}
+        for (name, _, _), number in self.numbers.items():
+            numbers.setdefault(name, []).append(number)
         for name in sorted(names):
             function = program.functions[name]
+            self.lines = []
             if function.atomic:
                 _AtomicEmitter(self, function).emit()
+                _LateCode(self.code, self.lines, namespace).atomic(name)
             elif name in self.layout.frames:
                 _PlainEmitter(self, function).emit()
-        self.code.source = "\n".join(self.lines)
-        namespace: dict[str, Any] = {"Disabled": disabled, "Fault": fault}
-        exec(compile(_PRELUDE + self.code.source, "<translated IR>", "exec"), namespace)
-        for point, number in sorted(self.numbers.items(), key=lambda item: item[1]):
-            assert number == len(self.code.points), point
-            self.code.points.append(namespace[f"p{number}"])
-        for name in names:
-            if program.functions[name].atomic:
-                self.code.atomics[name] = namespace[f"a_{_plain(name)}"]
+                _LateCode(self.code, self.lines, namespace).plain(numbers[name])
         return self.code
 
     def label(self, text: str) -> int:
@@ -169,6 +170,48 @@ class _Translator:
                 block.instructions[index] if index < len(block.instructions) else block.terminator
             )
             self.code.places.append((function.name, item))
+
+
+class _LateCode:
+    """One function, which Python compiles when it is called first: a native search
+    calls few of them."""
+
+    def __init__(self, code: Code, lines: list[str], namespace: dict[str, Any]) -> None:
+        self.code = code
+        self.lines = lines
+        self.namespace = namespace
+        self.points: list[int] = []
+
+    def plain(self, points: list[int]) -> None:
+        """The function has these points."""
+        self.points = points
+        for number in points:
+            self.code.points[number] = functools.partial(self._point, number)
+
+    def atomic(self, name: str) -> None:
+        """The function is atomic."""
+        plain = f"a_{_plain(name)}"
+        self.namespace[plain] = functools.partial(self._call, plain)
+        # The function itself, when it is there: the name stands for it from then on.
+        self.code.atomics[name] = lambda *arguments: self.namespace[plain](*arguments)
+
+    def _compile(self) -> None:
+        exec(compile("\n".join(self.lines), "<translated IR>", "exec"), self.namespace)
+        for number in self.points:
+            self.code.points[number] = self.namespace[f"p{number}"]
+
+    def _point(self, number: int, *arguments: Any) -> Any:
+        self._compile()
+        return self.code.points[number](*arguments)
+
+    def _call(self, name: str, *arguments: Any) -> Any:
+        self._compile()
+        return self.namespace[name](*arguments)
+
+
+@functools.cache
+def _prelude() -> CodeType:
+    return compile(_PRELUDE, "<translated IR>", "exec")
 
 
 def joins(function: Function) -> set[str]:

@@ -14,13 +14,18 @@ static uint64_t scrambled(uint64_t x)
 	return x ^ x >> 32;
 }
 
+static uint64_t cell_hash(const struct component *c, unsigned i, uint64_t value)
+{
+	return scrambled(value + scrambled(c->cell[i] + 1));
+}
+
 static uint64_t row_hash(const struct component *c, const uint64_t *row)
 {
 	uint64_t sum = 0;
 
 	/* A sum over cells, so that it does not depend on how cells are grouped. */
 	for (unsigned i = 0; i < c->cells; i++)
-		sum += scrambled(row[i] + scrambled(c->cell[i] + 1));
+		sum += cell_hash(c, i, row[i]);
 	return sum;
 }
 
@@ -75,9 +80,11 @@ uint64_t component_bytes(const struct component *c)
 static uint64_t place(const struct component *c, const uint64_t *row, uint64_t hash)
 {
 	uint64_t last = 2 * capacity(c) - 1, at = scrambled(hash) & last;
+	uint32_t found;
 
-	while (c->index[at]) {
-		uint32_t number = c->index[at] - 1;
+	/* It is written last, and may be written at this moment. */
+	while ((found = __atomic_load_n(&c->index[at], __ATOMIC_ACQUIRE)) != 0) {
+		uint32_t number = found - 1;
 
 		if (c->hashes[number] == hash && memcmp(&c->rows[(uint64_t)number * c->cells], row,
 		    c->cells * sizeof(uint64_t)) == 0)
@@ -93,7 +100,7 @@ static uint32_t append(struct component *c, const uint64_t *row, uint64_t hash, 
 
 	memcpy(&c->rows[(uint64_t)number * c->cells], row, c->cells * sizeof(uint64_t));
 	c->hashes[number] = hash;
-	c->index[at] = number + 1;
+	__atomic_store_n(&c->index[at], number + 1, __ATOMIC_RELEASE);
 	return number;
 }
 
@@ -114,11 +121,16 @@ int component_widen(struct component *c, unsigned width)
 	return 0;
 }
 
-int component_number(struct component *c, const uint64_t *row, uint32_t *number)
+static int number_of(struct component *c, const uint64_t *row, uint64_t hash, uint32_t *number)
 {
-	uint64_t hash = row_hash(c, row), at;
+	uint32_t known = __atomic_load_n(&c->index[place(c, row, hash)], __ATOMIC_ACQUIRE);
+	uint64_t at;
 	int status = 0;
 
+	if (known) {
+		*number = known - 1;
+		return 0;
+	}
 	pthread_mutex_lock(&c->lock);
 	at = place(c, row, hash);
 	if (c->index[at]) {
@@ -131,6 +143,29 @@ int component_number(struct component *c, const uint64_t *row, uint32_t *number)
 	}
 	pthread_mutex_unlock(&c->lock);
 	return status;
+}
+
+int component_number(struct component *c, const uint64_t *row, uint32_t *number)
+{
+	return number_of(c, row, row_hash(c, row), number);
+}
+
+int component_renumber(struct component *c, uint32_t from, const uint64_t *s, uint64_t *row,
+    uint32_t *number)
+{
+	const uint64_t *before = &c->rows[(uint64_t)from * c->cells];
+	uint64_t hash = c->hashes[from];
+	int changed = 0;
+
+	for (unsigned i = 0; i < c->cells; i++) {
+		row[i] = s[c->cell[i]];
+		if (row[i] != before[i]) {
+			hash += cell_hash(c, i, row[i]) - cell_hash(c, i, before[i]);
+			changed = 1;
+		}
+	}
+	*number = from;
+	return changed ? number_of(c, row, hash, number) : 0;
 }
 
 void component_unpack(const struct component *c, uint32_t number, uint64_t *s)

@@ -45,6 +45,10 @@ uint64_t component_bytes(const struct component *c);
 
 /* The number of a content; -1 when its field has no room for a new one. */
 int component_number(struct component *c, const uint64_t *row, uint32_t *number);
+/* The same for what its cells hold in a state now, where they held `from` before;
+ * `row` is scratch. */
+int component_renumber(struct component *c, uint32_t from, const uint64_t *s, uint64_t *row,
+    uint32_t *number);
 /* Write a content into the cells of a state. */
 void component_unpack(const struct component *c, uint32_t number, uint64_t *s);
 /* The content of the cells of a state, gathered into `row`. */

@@ -1,11 +1,23 @@
 /* The states in the order of their levels: the frontier, and the way back. */
+#define _GNU_SOURCE
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#ifdef __linux__
+#include <sys/vfs.h>
+#endif
+#include <unistd.h>
 
 #include "memory.h"
 #include "search.h"
 
-enum { MOST_CHUNKS = 1 << 20 };
+enum {
+	MOST_CHUNKS = 1 << 20,
+	KEPT_CHUNKS = 8,	/* so many stay in memory */
+	IN_MEMORY = 0x01021994,	/* a file system that is (TMPFS_MAGIC) */
+	CHUNK_BYTES = CHUNK * sizeof(struct packed)
+};
 
 struct packed narrow(word key)
 {
@@ -18,6 +30,7 @@ struct packed narrow(word key)
 int history_open(struct history *h)
 {
 	memset(h, 0, sizeof(*h));
+	h->file = -1;
 	pthread_mutex_init(&h->lock, NULL);
 	h->chunk = pages_map(MOST_CHUNKS * sizeof(*h->chunk), 0);
 	return h->chunk == NULL ? -1 : 0;
@@ -54,7 +67,7 @@ int history_append(struct history *h, const struct packed *states, unsigned coun
 		if (__atomic_load_n(&h->chunk[number], __ATOMIC_ACQUIRE) == NULL) {
 			pthread_mutex_lock(&h->lock);
 			if (h->chunk[number] == NULL) {
-				void *pages = pages_map(CHUNK * sizeof(struct packed), 0);
+				void *pages = pages_map(CHUNK_BYTES, 0);
 
 				if (pages != NULL)
 					h->chunks++;
@@ -70,6 +83,71 @@ int history_append(struct history *h, const struct packed *states, unsigned coun
 		count -= now;
 	}
 	return 0;
+}
+
+/* A file without a name in a folder that is not itself in memory; -1 where there is none. */
+static int open_file(const char *folder)
+{
+	const char *folders[] = {folder, getenv("TMPDIR"), "/var/tmp", "/tmp"};
+
+	for (unsigned i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		char name[4096];
+		int file;
+#ifdef __linux__
+		struct statfs found;
+
+		if (folders[i] != NULL && (statfs(folders[i], &found) || found.f_type == IN_MEMORY))
+			continue;
+#endif
+		if (folders[i] == NULL || (size_t)snprintf(name, sizeof(name), "%s/pmaplab-XXXXXX",
+		    folders[i]) >= sizeof(name))
+			continue;
+		file = mkostemp(name, O_CLOEXEC);
+		if (file >= 0) {
+			(void)unlink(name);
+			return file;
+		}
+	}
+	return -1;
+}
+
+static int write_chunk(int file, const struct packed *chunk, off_t at)
+{
+	for (size_t done = 0; done < CHUNK_BYTES;) {
+		ssize_t count = pwrite(file, (const char *)chunk + done, CHUNK_BYTES - done,
+		    at + (off_t)done);
+
+		if (count <= 0)
+			return -1;
+		done += (size_t)count;
+	}
+	return 0;
+}
+
+void history_file(struct history *h, uint64_t before, const char *folder)
+{
+	uint64_t full = before / CHUNK;
+
+	if (full > h->filed && h->chunks > KEPT_CHUNKS && h->filed == 0)
+		h->file = open_file(folder);
+	for (; h->file >= 0 && h->filed < full && h->chunks - h->filed > KEPT_CHUNKS; h->filed++) {
+		struct packed *chunk = h->chunk[h->filed];
+		off_t at = (off_t)h->filed * CHUNK_BYTES;
+
+		/* In the same place, so that nobody sees a difference.  Where the file cannot
+		 * grow, what is left stays in memory. */
+		if (write_chunk(h->file, chunk, at) || mmap(chunk, CHUNK_BYTES, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_FIXED, h->file, at) == MAP_FAILED) {
+			close(h->file);
+			h->file = -1;
+			return;
+		}
+	}
+}
+
+uint64_t history_bytes(const struct history *h)
+{
+	return (h->chunks - h->filed) * CHUNK_BYTES;
 }
 
 int history_level(struct history *h, uint64_t from)

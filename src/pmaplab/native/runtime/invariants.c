@@ -44,6 +44,7 @@ static int ask(struct thread *t, struct unit *u, const struct wide *state, word 
 	memset(m->labels, 0, words * sizeof(uint64_t));
 	memset(m->read, 0, (s->memory / 64 + 1) * sizeof(uint64_t));
 	how = try_check(m, u);
+	t->dirty |= m->written;
 	merge_labels(s, m->labels);
 	if (how == TAKEN)
 		return 0;
@@ -163,16 +164,30 @@ static int keep_answer(struct search *s, struct thread *t, struct unit *u,
 	return -1;
 }
 
+/* The first unit from `from` on that is in a set, or the number of all. */
+static inline unsigned next_unit(const struct search *s, uint64_t *units, unsigned from)
+{
+	unsigned bit;
+
+	if (*units == 0)
+		return s->units;
+	bit = (unsigned)__builtin_ctzll(*units);
+	/* The last bit stands for all that are left. */
+	if (bit < MOST_UNITS - 1)
+		*units &= *units - 1;
+	else if (bit < from)
+		return from;
+	return bit;
+}
+
 int judge(struct thread *t, const struct wide *state, word key, uint64_t units, uint64_t level)
 {
 	struct search *s = t->search;
 
-	for (unsigned i = 0; i < s->units; i++) {
+	for (unsigned i = next_unit(s, &units, 0); i < s->units; i = next_unit(s, &units, i + 1)) {
 		struct unit *u = &s->unit[i];
 		word seen, value;
 
-		if (!(units & unit_bit(i)))
-			continue;
 		seen = seen_by(s, u, state);
 		if (seen == 0 || !memo_get(&u->memo, seen, &value)) {
 			int answer = ask(t, u, state, key, level), status;

@@ -27,12 +27,24 @@ struct clusters {
 	uint32_t *value;
 };
 
-/* Number the pairs of what two clusters hold; how many there are. */
+/* Number the pairs of what two clusters hold, from 0; how many there are. */
 static uint32_t pair_up(struct clusters *all, const struct cluster *a, const struct cluster *b)
 {
 	uint64_t last = 2 * SAMPLE - 1;
 	uint32_t distinct = 0;
 
+	if (a->distinct && b->distinct && (uint64_t)a->distinct * b->distinct <= last) {
+		/* Few enough for a table of all pairs. */
+		memset(all->value, 0, (size_t)a->distinct * b->distinct * sizeof(*all->value));
+		for (unsigned i = 0; i < all->states; i++) {
+			uint32_t *value = &all->value[a->number[i] * b->distinct + b->number[i]];
+
+			if (*value == 0)
+				*value = ++distinct;
+			all->both[i] = *value - 1;
+		}
+		return distinct;
+	}
 	memset(all->key, 0, 2 * SAMPLE * sizeof(*all->key));
 	for (unsigned i = 0; i < all->states; i++) {
 		uint64_t key = ((uint64_t)a->number[i] << 32 | b->number[i]) + 1;
@@ -131,6 +143,7 @@ static int cluster_components(struct search *s, struct clusters *all, const unsi
 	}
 	for (unsigned i = 0; i < all->count; i++) {
 		all->cluster[i].distinct = pair_up(all, &all->cluster[i], &all->cluster[i]);
+		memcpy(all->cluster[i].number, all->both, all->states * sizeof(*all->both));
 		for (unsigned j = 0; j < i; j++)
 			gains[i * MOST_COMPONENTS + j] = gain(all, &all->cluster[i],
 			    &all->cluster[j]);
@@ -177,7 +190,7 @@ static int cluster_components(struct search *s, struct clusters *all, const unsi
 int choose_lanes(struct search *s, const unsigned *bits, unsigned *to)
 {
 	struct clusters all = {0, 0, NULL, NULL, NULL, NULL};
-	unsigned sizes[MOST_COMPONENTS], lanes[MOST_COMPONENTS];
+	unsigned sizes[MOST_COMPONENTS] = {0}, lanes[MOST_COMPONENTS];
 	int status = -1;
 
 	if (s->history.count < FEWEST_STATES)

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "memory.h"
 
+#include <stdint.h>
 #include <sys/mman.h>
 
 enum { HUGE_PAGE = 2 << 20 };
@@ -24,4 +25,13 @@ void pages_unmap(void *pages, size_t bytes)
 {
 	if (pages != NULL)
 		(void)munmap(pages, bytes);
+}
+
+void pages_release(void *pages, size_t bytes)
+{
+	uintptr_t from = ((uintptr_t)pages + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
+	uintptr_t to = ((uintptr_t)pages + bytes) & ~(uintptr_t)(HUGE_PAGE - 1);
+
+	if (from < to)
+		(void)madvise((void *)from, to - from, MADV_DONTNEED);
 }

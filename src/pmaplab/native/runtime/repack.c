@@ -7,14 +7,15 @@
 
 enum {
 	AHEAD = 16,		/* states whose slots are fetched before they are put */
+	MANY_BUCKETS = 1 << 17,	/* beyond which a store grows by a quarter */
 	SPARE = 3		/* bits that a field gets at most on top of what it needs */
 };
 
 uint64_t memory_used(const struct search *s)
 {
-	uint64_t sum = store_bytes(s->store.bits);
+	uint64_t sum = store_bytes(s->store.buckets);
 
-	sum += s->history.chunks * CHUNK * sizeof(struct packed);
+	sum += history_bytes(&s->history);
 	for (unsigned i = 0; i < LANES; i++)
 		sum += lane_bytes(&s->lane[i]);
 	for (unsigned i = 0; i < s->components; i++)
@@ -44,43 +45,72 @@ static unsigned needed(const struct component *c)
 
 /* --- keys and the store -------------------------------------------------------- */
 
-static void put_range(struct search *s, void *full, uint64_t from, uint64_t to)
+/* So many buckets that there is room for a while. */
+static uint64_t more_buckets(uint64_t buckets)
 {
-	for (uint64_t at = from; at < to; at++) {
-		if (at + AHEAD < to)
-			store_prefetch(&s->store,
-			    stored(s, plain_key(history_get(&s->history, at + AHEAD))));
-		if (store_put(&s->store, stored(s, plain_key(history_get(&s->history, at)))) ==
-		    STORE_FULL)
-			__atomic_store_n((int *)full, 1, __ATOMIC_RELAXED);
+	return buckets < MANY_BUCKETS ? 2 * buckets : buckets + buckets / 4;
+}
+
+/* How a store of so many buckets keeps a key. */
+static void divide_key(const struct search *s, uint64_t buckets, unsigned *high, unsigned *upper)
+{
+	unsigned total = s->lane[LANES - 1].shift + s->lane[LANES - 1].width;
+
+	if (s->fingerprints)
+		total = FINGERPRINT_BITS;
+	*high = total > LOW_BITS ? total - LOW_BITS : 0;
+	*upper = 0;
+	if (*high > store_high(buckets)) {
+		*upper = *high - store_high(buckets);
+		*high = store_high(buckets);
 	}
 }
 
-int rebuild_store(struct search *s)
+static void put_range(struct search *s, void *full, uint64_t from, uint64_t to)
 {
-	unsigned total = s->lane[LANES - 1].shift + s->lane[LANES - 1].width;
-	unsigned high = total > LOW_BITS ? total - LOW_BITS : 0, upper = 0, bits = s->store.bits;
-	int full;
+	uint64_t home[AHEAD];
 
-	if (s->fingerprints)
-		high = FINGERPRINT_BITS - LOW_BITS;
-	if (high > bits) {
-		upper = high - bits;
-		high = bits;
+	for (uint64_t at = from; at < to + AHEAD; at++) {
+		if (at >= from + AHEAD && store_put(&s->store,
+		    stored(s, plain_key(history_get(&s->history, at - AHEAD))),
+		    home[at % AHEAD]) == STORE_FULL)
+			__atomic_store_n((int *)full, 1, __ATOMIC_RELAXED);
+		if (at < to)
+			home[at % AHEAD] = store_prefetch(&s->store,
+			    stored(s, plain_key(history_get(&s->history, at))));
 	}
+}
+
+/* With at least so many buckets. */
+static int rebuild_with(struct search *s, uint64_t buckets)
+{
+	int full;
 
 	store_close(&s->store);
 	do {
+		unsigned high, upper;
+
 		full = 0;
-		if (s->most_memory && store_bytes(bits) > s->most_memory)
+		divide_key(s, buckets, &high, &upper);
+		if (s->most_memory && store_bytes(buckets) > s->most_memory)
 			return -1;
-		if (store_open(&s->store, bits++, high, upper))
+		if (store_open(&s->store, buckets, high, upper))
 			return -1;
 		in_parallel(s, put_range, &full, s->history.count);
 		if (full)
 			store_close(&s->store);
+		buckets = more_buckets(buckets);
 	} while (full);
 	return 0;
+}
+
+int rebuild_store(struct search *s)
+{
+	uint64_t buckets = s->store.buckets;
+
+	while (buckets * SLOTS / 100 * LOAD_PERCENT < s->history.count)
+		buckets = more_buckets(buckets);
+	return rebuild_with(s, buckets);
 }
 
 static double fullness(const struct lane *lane)
@@ -92,7 +122,7 @@ static double fullness(const struct lane *lane)
  * slots of one part have room for; -1 where even two parts are too few. */
 int set_key_widths(struct search *s)
 {
-	unsigned total = 0, room = LOW_BITS + s->store.bits, shift = 0;
+	unsigned total = 0, room = LOW_BITS + store_high(s->store.buckets), shift = 0;
 
 	for (unsigned i = 0; i < LANES; i++) {
 		struct lane *lane = &s->lane[i];
@@ -128,6 +158,7 @@ int set_key_widths(struct search *s)
 struct change {
 	struct lane before[LANES];
 	int anew;			/* the lanes are others */
+	struct wide *moved[LANES];	/* then: what each content of a lane before becomes */
 	unsigned moves;
 	struct {
 		unsigned from, from_shift, to, to_shift;
@@ -146,15 +177,38 @@ static struct wide moved_fields(const void *change, const struct wide *value)
 	return result;
 }
 
-static struct wide state_before(const struct change *c, word key)
+/* For lanes that are others: a state is taken apart by lane, since there are far
+ * fewer contents than states. */
+static int move_contents(struct change *c)
 {
-	struct wide result;
-
 	for (unsigned i = 0; i < LANES; i++) {
 		const struct lane *lane = &c->before[i];
 
-		result.lane[i] = lane->content[(uint64_t)(key >> lane->shift) &
+		c->moved[i] = calloc(lane->count + 1, sizeof(*c->moved[i]));
+		if (c->moved[i] == NULL)
+			return -1;
+		for (uint64_t number = 0; number < lane->count; number++) {
+			struct wide value = {{0}};
+
+			value.lane[i] = lane->content[number];
+			c->moved[i][number] = moved_fields(c, &value);
+		}
+	}
+	return 0;
+}
+
+/* The state, in its new lanes, of a key in the old ones. */
+static struct wide moved_state(const struct change *c, word key)
+{
+	struct wide result = {{0}};
+
+	for (unsigned i = 0; i < LANES; i++) {
+		const struct lane *lane = &c->before[i];
+		const struct wide *part = &c->moved[i][(uint64_t)(key >> lane->shift) &
 		    (((uint64_t)1 << lane->width) - 1)];
+
+		for (unsigned n = 0; n < LANES; n++)
+			result.lane[n] |= part->lane[n];
 	}
 	return result;
 }
@@ -165,9 +219,8 @@ static word changed_key(struct search *s, const struct change *c, word key)
 
 	key = plain_key(key);
 	if (c->anew) {
-		struct wide state = state_before(c, key);
+		struct wide state = moved_state(c, key);
 
-		state = moved_fields(c, &state);
 		/* All of them are known. */
 		(void)key_of_state(s, &state, ALL_LANES, 0, &result);
 		return result;
@@ -310,9 +363,8 @@ static int fill_lanes(struct search *s, struct change *c)
 			return -1;
 	}
 	for (uint64_t at = 0; at < s->history.count; at++) {
-		struct wide state = state_before(c, plain_key(history_get(&s->history, at)));
+		struct wide state = moved_state(c, plain_key(history_get(&s->history, at)));
 
-		state = moved_fields(c, &state);
 		for (unsigned i = 0; i < LANES; i++) {
 			uint64_t number;
 
@@ -349,9 +401,11 @@ enum laid_out repack(struct search *s, int anew)
 			s->thread[i].batch[n].to = moved_fields(&c, &s->thread[i].batch[n].to);
 	}
 	if (c.anew) {
-		status = fill_lanes(s, &c) || change_keys(s, &c);
-		for (unsigned i = 0; i < LANES; i++)
+		status = move_contents(&c) || fill_lanes(s, &c) || change_keys(s, &c);
+		for (unsigned i = 0; i < LANES; i++) {
+			free(c.moved[i]);
 			lane_close(&c.before[i]);
+		}
 	} else {
 		for (unsigned i = 0; status == 0 && i < LANES; i++) {
 			struct lane_change l = {&c, i};
@@ -380,19 +434,22 @@ static void move_range(struct search *s, void *move, uint64_t from, uint64_t to)
 
 int make_room(struct search *s)
 {
-	struct move move;
-	unsigned bits = s->store.bits + 1;
+	struct move move = {.full = 0};
+	uint64_t before = s->store.buckets, buckets = more_buckets(before);
+	unsigned high, upper;
 
-	for (;; bits++) {
-		move.full = 0;
-		if (s->most_memory && memory_used(s) + store_bytes(bits) > s->most_memory)
-			return -1;
-		if (store_open(&move.larger, bits, s->store.high, s->store.upper))
-			return -1;
-		in_parallel(s, move_range, &move, (uint64_t)1 << s->store.bits);
-		if (!move.full)
-			break;
+	divide_key(s, buckets, &high, &upper);
+	/* While one is filled, the pages of the other one are given back. */
+	if (s->most_memory && memory_used(s) - store_bytes(before) + store_bytes(buckets) >
+	    s->most_memory)
+		return -1;
+	if (store_open(&move.larger, buckets, high, upper))
+		return -1;
+	in_parallel(s, move_range, &move, before);
+	if (move.full) {
+		/* Half of it is gone already. */
 		store_close(&move.larger);
+		return rebuild_with(s, more_buckets(buckets));
 	}
 	store_close(&s->store);
 	s->store = move.larger;

@@ -16,8 +16,7 @@ enum {
 	AHEAD_STATES = 8,	/* whose memory is asked for before they are expanded */
 	ALONE = 4096,		/* states of a level that one thread does alone */
 	FIRST_LAYOUT = 4096,	/* states at which lanes are chosen; again at 16 times as many */
-	LAST_LAYOUT = 1 << 17,
-	LOAD_PERCENT = 75
+	LAST_LAYOUT = 1 << 17
 };
 
 double now(void)
@@ -97,7 +96,7 @@ static unsigned complete(struct thread *t)
 			return i;
 		}
 		p->changed = 0;
-		store_prefetch(&s->store, stored(s, p->key));
+		p->home = store_prefetch(&s->store, stored(s, p->key));
 	}
 	return t->batch_count;
 }
@@ -112,7 +111,7 @@ static int drain(struct thread *t)
 
 	while (i < count) {
 		const struct pending *p = &t->batch[i];
-		enum stored how = store_put(&s->store, stored(s, p->key));
+		enum stored how = store_put(&s->store, stored(s, p->key), p->home);
 
 		if (how == STORE_FULL) {
 			request(s, MAKE_ROOM);
@@ -382,22 +381,29 @@ static void tidy(struct search *s)
 	}
 }
 
+/* See the cells that invariants have read since. */
+static int watch_more(struct search *s)
+{
+	steps_renew(s);
+	return invariants_renew(s);
+}
+
 /* Expand the states of one level; 0, or -1 when the search is over. */
 static int run_level(struct search *s, uint64_t from, uint64_t to)
 {
 	s->cursor = from;
 	s->end = to;
 	for (;;) {
-		int pause;
+		int pause, anew;
 
 		s->pause = RUN;
 		run_threads(s);
 		if (s->cursor > s->end)
 			s->cursor = s->end;
 		pause = s->pause;
-		if (!(pause & STOP) && (pause & REPACK || (s->states >= s->next_layout &&
-		    s->next_layout <= LAST_LAYOUT))) {
-			int anew = s->states >= s->next_layout;
+		anew = s->states >= s->next_layout && s->next_layout <= LAST_LAYOUT;
+
+		if (!(pause & STOP) && (pause & REPACK || anew)) {
 			enum laid_out how = repack(s, anew);
 
 			if (anew)
@@ -407,7 +413,7 @@ static int run_level(struct search *s, uint64_t from, uint64_t to)
 		}
 		if (pause & STOP || s->stopped)
 			return -1;
-		if ((pause & FORGET && (invariants_renew(s) || steps_renew(s))) ||
+		if ((pause & FORGET && watch_more(s)) ||
 		    (pause & GROW_LANES && grow_lanes(s)) ||
 		    (pause & MAKE_ROOM && make_room(s))) {
 			stop(s, STOPPED_MEMORY);
@@ -438,7 +444,7 @@ int search_open(struct search *s)
 		if (thread_open(s, &s->thread[i]))
 			return -1;
 	}
-	s->store.bits = FIRST_STORE_BITS;
+	s->store.buckets = 1 << FIRST_STORE_BITS;
 	if (history_open(&s->history))
 		return -1;
 	s->next_layout = FIRST_LAYOUT;
@@ -465,8 +471,8 @@ static int begin(struct search *s)
 		return -1;
 	}
 	t->out[t->out_count++] = narrow(key);
-	if (store_open(&s->store, FIRST_STORE_BITS, s->fingerprints ? FINGERPRINT_BITS - LOW_BITS :
-	    FIRST_STORE_BITS, 0) || store_put(&s->store, stored(s, key)) != STORED_NEW || flush(t) ||
+	if (rebuild_store(s) || store_put(&s->store, stored(s, key), store_prefetch(&s->store,
+	    stored(s, key))) != STORED_NEW || flush(t) ||
 	    history_level(&s->history, 0) || history_level(&s->history, 1)) {
 		stop(s, STOPPED_MEMORY);
 		return -1;
@@ -526,6 +532,7 @@ void search_run(struct search *s)
 			stop(s, STOPPED_MEMORY);
 			break;
 		}
+		history_file(&s->history, to, s->checkpoint[0] ? "." : NULL);
 		s->depth = s->level;
 		for (unsigned i = 0; i < model_invariants; i++)
 			found |= s->violation[i].found;

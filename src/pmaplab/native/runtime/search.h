@@ -33,8 +33,9 @@ enum {
 	MOST_UNITS = 64,
 	MOST_CONCERNS = 1 << 13,
 	FIRST_STORE_BITS = 12,
+	LOAD_PERCENT = 80,	/* of the store: then it grows */
 	FIRST_SLOT_BITS = 14,	/* of a lane */
-	CHUNK = 1 << 18		/* states in a chunk of the history */
+	CHUNK = 1 << 16		/* states in a chunk of the history */
 };
 
 #define KEY_BIT		((word)1 << 127)
@@ -58,13 +59,20 @@ struct mask {
 	uint64_t components;
 };
 
+/* Masks by the number of what a component holds. */
+struct masks {
+	unsigned component;
+	unsigned bits;
+	uint16_t *number;
+};
+
 struct agent {
 	uint64_t base, cpu;
 	unsigned component;
 	int works;		/* it counts for progress */
 	struct kept_steps *steps;
-	uint16_t *mask;		/* by the number of its component */
-	unsigned mask_bits;
+	struct masks own;	/* by its own part */
+	struct masks idle;	/* by what it looks at first, while its part is the first one */
 };
 
 /* What an invariant sees of a component: the values of the cells that it reads. */
@@ -105,6 +113,8 @@ struct packed {
 struct history {
 	struct packed **chunk;
 	uint64_t chunks, count;
+	uint64_t filed;		/* of the first chunks: they are in a file */
+	int file;		/* -1: none yet, or there can be none */
 	uint64_t *level;	/* where each level begins */
 	uint64_t levels;
 	pthread_mutex_t lock;
@@ -127,6 +137,7 @@ struct pending {
 	struct wide to;
 	word key;		/* right but for the lanes in `changed` */
 	uint64_t concerns;	/* units, one bit each */
+	uint64_t home;		/* its place in the store */
 	unsigned changed;
 };
 
@@ -136,8 +147,9 @@ struct thread {
 	struct search *search;
 	struct machine machine;
 	uint64_t *base, *row, *labels;
-	struct wide unpacked;	/* the state in `base` */
+	struct wide unpacked;	/* the state in `base`, and in the machine */
 	int is_unpacked;
+	uint64_t dirty;		/* components that the machine may have changed since */
 	word key;		/* of the state that is expanded */
 	struct pending *batch;
 	unsigned batch_count, batch_room;
@@ -340,8 +352,8 @@ int broken(struct thread *t, word key, uint64_t level, enum ending how, int agen
 void note(struct search *s, struct target *target, const struct wide *state, word key,
     uint64_t level, unsigned agent);
 int steps_open(struct search *s);
-/* Forget what is kept of steps: they must be seen again by what they concern. */
-int steps_renew(struct search *s);
+/* Find anew whom the steps that are kept concern. */
+void steps_renew(struct search *s);
 /* Keep it, with all fields moved to where they are now. */
 int steps_move(struct search *s, struct wide (*moved)(const void *how, const struct wide *value),
     const void *how);
@@ -381,6 +393,10 @@ int history_append(struct history *h, const struct packed *states, unsigned coun
 word history_get(const struct history *h, uint64_t at);
 void history_set(struct history *h, uint64_t at, word key);
 struct packed narrow(word key);
+/* Let what lies before a state go into a file; it can still be read and changed. */
+void history_file(struct history *h, uint64_t before, const char *folder);
+/* What of it is in memory, in bytes. */
+uint64_t history_bytes(const struct history *h);
 int history_level(struct history *h, uint64_t from);
 uint64_t history_level_of(const struct history *h, uint64_t at);
 
@@ -403,7 +419,7 @@ int rebuild_store(struct search *s);
 int grow_lanes(struct search *s);
 /* Divide a key between the lanes; 0, or -1 where it is too short. */
 int set_key_widths(struct search *s);
-/* A store of twice the size; 0, or -1 without memory. */
+/* A larger store; 0, or -1 without memory. */
 int make_room(struct search *s);
 uint64_t memory_used(const struct search *s);
 

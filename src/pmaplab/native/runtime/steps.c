@@ -21,17 +21,31 @@ void unpack(const struct search *s, const struct wide *state, uint64_t *cells)
 		component_unpack(&s->component[i], field_of(&s->component[i], state), cells);
 }
 
-/* From a copy that is kept for several uses. */
+/* Only what differs from the state that was there before is written. */
 void load_state(struct thread *t, const struct wide *state)
 {
 	struct search *s = t->search;
 
-	if (!t->is_unpacked || !same_state(&t->unpacked, state)) {
+	if (!t->is_unpacked) {
 		unpack(s, state, t->base);
+		memcpy(t->machine.s, t->base, s->cells * sizeof(uint64_t));
 		t->unpacked = *state;
 		t->is_unpacked = 1;
+		t->dirty = 0;
+		return;
 	}
-	memcpy(t->machine.s, t->base, s->cells * sizeof(uint64_t));
+	for (unsigned i = 0; i < s->components; i++) {
+		const struct component *c = &s->component[i];
+		uint32_t number = field_of(c, state);
+		int differs = number != field_of(c, &t->unpacked);
+
+		if (differs)
+			component_unpack(c, number, t->base);
+		if (differs || t->dirty >> i & 1)
+			component_unpack(c, number, t->machine.s);
+	}
+	t->unpacked = *state;
+	t->dirty = 0;
 }
 
 int is_done(struct search *s, const struct wide *state, unsigned agent)
@@ -141,6 +155,47 @@ static inline struct wide key_of(const struct search *s, const struct wide *stat
 	return key;
 }
 
+/* The mask of what an agent's next step may touch, as far as is known.  One that waits
+ * has always the same part, and what it does next is told by what it waits for. */
+static inline uint16_t *mask_at(const struct search *s, const struct agent *a,
+    const struct wide *state)
+{
+	uint32_t own = field_of(&s->component[a->component], state);
+
+	if (own == 0) {
+		uint16_t *idle = __atomic_load_n(&a->idle.number, __ATOMIC_ACQUIRE);
+
+		if (idle != NULL)
+			return &idle[field_of(&s->component[a->idle.component], state)];
+	}
+	return &a->own.number[own];
+}
+
+static int open_masks(struct search *s, struct masks *masks, unsigned component)
+{
+	unsigned first = mask_of(s, (uint64_t)1 << component), bits = s->component[component].width;
+	uint16_t *number = pages_map(sizeof(*number) << bits, 0);
+
+	if (number == NULL || first == MOST_MASKS)
+		return -1;
+	for (uint64_t i = 0; i < (uint64_t)1 << bits; i++)
+		number[i] = (uint16_t)first;
+	masks->component = component;
+	masks->bits = bits;
+	__atomic_store_n(&masks->number, number, __ATOMIC_RELEASE);
+	return 0;
+}
+
+/* Under the lock: what an agent that waits has looked at, if that is one component. */
+static int look_first(struct search *s, struct agent *a, const struct wide *state, uint64_t touched)
+{
+	touched &= ~((uint64_t)1 << a->component);
+	if (a->idle.number != NULL || field_of(&s->component[a->component], state) != 0 ||
+	    touched == 0 || touched & (touched - 1))
+		return 0;
+	return open_masks(s, &a->idle, (unsigned)__builtin_ctzll(touched));
+}
+
 /* Under the lock: keep a value for what was touched. */
 static int keep(struct search *s, struct agent *a, uint16_t *mask, const struct wide *state,
     uint64_t touched, const struct wide *value)
@@ -149,6 +204,10 @@ static int keep(struct search *s, struct agent *a, uint16_t *mask, const struct 
 	struct wide key;
 
 	touched &= ((uint64_t)1 << MOST_COMPONENTS) - 1;
+	if (look_first(s, a, state, touched)) {
+		stop(s, STOPPED_MEMORY);
+		return -1;
+	}
 	if (touched & ~s->mask[number].components)
 		number = mask_of(s, s->mask[number].components | touched);
 	if (number == MOST_MASKS) {
@@ -213,11 +272,12 @@ static int difference_of(struct thread *t, const struct agent *a, const struct w
 
 		if (!(changed >> i & 1))
 			continue;
-		component_gather(c, t->machine.s, t->row);
-		if (component_number(c, t->row, &number)) {
+		if (component_renumber(c, field_of(c, state), t->machine.s, t->row, &number)) {
 			request(s, REPACK);
 			return -1;
 		}
+		if (number == field_of(c, state))
+			continue;
 		difference->lane[c->lane] |= (uint64_t)(number ^ field_of(c, state)) << c->shift;
 		units |= concerned(t, c);
 	}
@@ -290,7 +350,10 @@ static enum expanded run_step(struct thread *t, const struct wide *state, unsign
 		m->budget = model_longest_step;
 		m->taken_count = 0;
 		memset(m->labels, 0, words * sizeof(uint64_t));
+		/* Locals are not written through the memory. */
+		t->dirty = (uint64_t)1 << a->component;
 		how = try_step(m, a);
+		t->dirty |= m->written;
 		touched |= m->touched;
 		if (how == NO_MEANING || how == NOT_MODELLED) {
 			broken(t, t->key, s->level, how, (int)agent, -1);
@@ -348,8 +411,7 @@ static enum expanded run_step(struct thread *t, const struct wide *state, unsign
 		value->lane[0] = (uint64_t)OUT_MANY << OUT_SHIFT;
 		value->lane[1] = (uintptr_t)many;
 	}
-	if (keep(s, a, &a->mask[field_of(&s->component[a->component], state)], state, touched,
-	    value)) {
+	if (keep(s, a, mask_at(s, a, state), state, touched, value)) {
 		pthread_mutex_unlock(&s->lock);
 		return NO_ROOM;
 	}
@@ -362,7 +424,7 @@ enum expanded agent_value(struct thread *t, const struct wide *state, unsigned a
 {
 	struct search *s = t->search;
 	struct agent *a = &s->agent[agent];
-	uint16_t *mask = &a->mask[field_of(&s->component[a->component], state)];
+	uint16_t *mask = mask_at(s, a, state);
 	struct wide key = key_of(s, state, __atomic_load_n(mask, __ATOMIC_ACQUIRE));
 	const struct wide *kept = kept_get(&a->steps, &key, kept_hash(&key));
 	unsigned first = t->found_count;
@@ -392,7 +454,7 @@ void foresee(struct search *s, const struct wide *state)
 {
 	for (unsigned agent = 0; agent < s->agents; agent++) {
 		struct agent *a = &s->agent[agent];
-		uint16_t *mask = &a->mask[field_of(&s->component[a->component], state)];
+		const uint16_t *mask = mask_at(s, a, state);
 		struct wide key = key_of(s, state, __atomic_load_n(mask, __ATOMIC_ACQUIRE));
 
 		kept_prefetch(&a->steps, kept_hash(&key));
@@ -444,27 +506,6 @@ enum expanded expand(struct thread *t, const struct wide *state, uint64_t *moved
 
 /* --- what is kept ------------------------------------------------------------------ */
 
-static int fresh_masks(struct search *s)
-{
-	s->masks = 0;
-	for (unsigned i = 0; i < s->agents; i++) {
-		struct agent *a = &s->agent[i];
-		unsigned first = mask_of(s, (uint64_t)1 << a->component);
-		uint64_t count;
-
-		if (a->mask != NULL)
-			pages_unmap(a->mask, sizeof(*a->mask) << a->mask_bits);
-		a->mask_bits = s->component[a->component].width;
-		count = (uint64_t)1 << a->mask_bits;
-		a->mask = pages_map(count * sizeof(*a->mask), 0);
-		if (a->mask == NULL)
-			return -1;
-		for (uint64_t number = 0; number < count; number++)
-			a->mask[number] = (uint16_t)first;
-	}
-	return 0;
-}
-
 int steps_open(struct search *s)
 {
 	s->mask = calloc(MOST_MASKS, sizeof(*s->mask));
@@ -477,28 +518,56 @@ int steps_open(struct search *s)
 	s->conflicts[s->concerns_count] = ANYBODY;
 	s->concerns[s->concerns_count++] = ~(uint64_t)0;
 	for (unsigned i = 0; i < s->agents; i++) {
-		if (kept_open(&s->agent[i].steps))
+		struct agent *a = &s->agent[i];
+
+		if (kept_open(&a->steps) || open_masks(s, &a->own, a->component))
 			return -1;
 	}
-	return fresh_masks(s);
+	return 0;
 }
 
-int steps_renew(struct search *s)
+/* The units that a step concerns, which made a difference where `before` was. */
+static void concern_again(struct search *s, const struct wide *before, struct wide *difference)
 {
-	while (s->many != NULL) {
-		struct outcomes *next = s->many->next;
+	uint64_t units = 0, top = (uint64_t)(MOST_CONCERNS - 1) << CONCERNS_SHIFT;
 
-		free(s->many);
-		s->many = next;
+	for (unsigned i = 0; i < s->components; i++) {
+		const struct component *c = &s->component[i];
+		uint32_t from = field_of(c, before), to = from ^ field_of(c, difference);
+		const uint64_t *old = &c->rows[(uint64_t)from * c->cells];
+		const uint64_t *new = &c->rows[(uint64_t)to * c->cells];
+
+		for (unsigned n = 0; from != to && n < c->cells; n++) {
+			if (old[n] != new[n])
+				units |= s->watchers[c->cell[n]];
+		}
 	}
-	for (unsigned i = 0; i < s->agents; i++) {
-		kept_close(&s->agent[i].steps);
-		if (kept_open(&s->agent[i].steps))
-			return -1;
-	}
-	/* No set of units counts any more: the cells of steps are watched by others. */
+	difference->lane[0] &= ~top;
+	difference->lane[0] |= (uint64_t)concerns_number(s, units) << CONCERNS_SHIFT;
+}
+
+void steps_renew(struct search *s)
+{
+	/* The sets are others, except for that of all. */
 	s->concerns_count = 1;
-	return 0;
+	for (unsigned i = 0; i < s->agents; i++) {
+		struct kept_steps *all = s->agent[i].steps;
+
+		for (uint64_t at = 0; at <= all->last; at++) {
+			struct kept_step *step = &all->step[at];
+			struct outcomes *many;
+
+			if (!step->key.lane[0])
+				continue;
+			if (step->value.lane[0] >> OUT_SHIFT == OUT_ONE)
+				concern_again(s, &step->key, &step->value);
+			if (step->value.lane[0] >> OUT_SHIFT != OUT_MANY)
+				continue;
+			many = (struct outcomes *)(uintptr_t)step->value.lane[1];
+			for (uint32_t n = 0; n < many->count; n++)
+				concern_again(s, &step->key, &many->value[n]);
+		}
+	}
 }
 
 /* A key or a value; pointers stay what they are. */
@@ -527,20 +596,17 @@ static int move_steps(struct kept_steps **steps,
 	return status;
 }
 
-static int widen_masks(struct search *s, struct agent *a)
+static int widen_masks(struct search *s, struct masks *masks)
 {
-	unsigned bits = s->component[a->component].width;
-	uint64_t before = (uint64_t)1 << a->mask_bits, after = (uint64_t)1 << bits;
-	uint16_t *mask = pages_map(after * sizeof(*mask), 0);
-	unsigned first = mask_of(s, (uint64_t)1 << a->component);
+	struct masks before = *masks;
 
-	if (mask == NULL || first == MOST_MASKS)
+	if (before.number == NULL)
+		return 0;
+	if (open_masks(s, masks, before.component))
 		return -1;
-	for (uint64_t number = 0; number < after; number++)
-		mask[number] = number < before ? a->mask[number] : (uint16_t)first;
-	pages_unmap(a->mask, sizeof(*a->mask) << a->mask_bits);
-	a->mask = mask;
-	a->mask_bits = bits;
+	memcpy(masks->number, before.number, sizeof(*masks->number) <<
+	    (before.bits < masks->bits ? before.bits : masks->bits));
+	pages_unmap(before.number, sizeof(*before.number) << before.bits);
 	return 0;
 }
 
@@ -549,7 +615,7 @@ int steps_fit(struct search *s)
 	for (unsigned number = 0; number < s->masks; number++)
 		set_mask_bits(s, number);
 	for (unsigned i = 0; i < s->agents; i++) {
-		if (widen_masks(s, &s->agent[i]))
+		if (widen_masks(s, &s->agent[i].own) || widen_masks(s, &s->agent[i].idle))
 			return -1;
 	}
 	for (unsigned i = 0; i < s->threads; i++)

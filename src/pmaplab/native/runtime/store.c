@@ -1,8 +1,13 @@
 #include "store.h"
 
 #include <stddef.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "memory.h"
+
+enum { GIVE_BACK = 1 << 17 };	/* buckets whose pages are given back at once */
 
 #define LOW_MASK	(((uint64_t)1 << LOW_BITS) - 1)
 #define MARK		((uint64_t)1 << LOW_BITS)
@@ -17,44 +22,113 @@ static uint64_t mixed(uint64_t low)
 	return low ^ low >> 32;
 }
 
-uint64_t store_bytes(unsigned bits)
+uint64_t store_bytes(uint64_t buckets)
 {
-	return (uint64_t)LINE * sizeof(uint64_t) << bits;
+	return buckets * LINE * sizeof(uint64_t);
 }
 
 uint64_t store_slots(const struct store *store)
 {
-	return (uint64_t)(store->upper ? WIDE_SLOTS : SLOTS) << store->bits;
+	return (store->upper ? WIDE_SLOTS : SLOTS) * store->buckets;
 }
 
-int store_open(struct store *store, unsigned bits, unsigned high, unsigned upper)
+unsigned store_high(uint64_t buckets)
 {
-	store->bits = bits;
+	return 63 - (unsigned)__builtin_clzll(buckets);
+}
+
+int store_open(struct store *store, uint64_t buckets, unsigned high, unsigned upper)
+{
+	store->buckets = buckets;
 	store->high = high;
 	store->upper = upper;
-	store->slots = pages_map(store_bytes(bits), 1);
+	store->slots = pages_map(store_bytes(buckets), 1);
 	return store->slots == NULL ? -1 : 0;
 }
 
 void store_close(struct store *store)
 {
-	pages_unmap(store->slots, store_bytes(store->bits));
+	pages_unmap(store->slots, store_bytes(store->buckets));
 	store->slots = NULL;
 }
 
-/* The bucket where the search for a state begins. */
 static uint64_t home_of(const struct store *store, word state)
 {
 	uint64_t hash = mixed((uint64_t)state & LOW_MASK);
 
+	/* Numbers of lanes are mostly small: without the factor, which is odd, words that
+	 * differ in these bits alone would lie side by side, and fill buckets unevenly. */
 	if (store->high)
-		hash ^= (uint64_t)(state >> LOW_BITS) << (64 - store->high);
-	return hash >> (64 - store->bits);
+		hash ^= (uint64_t)(state >> LOW_BITS) * (hash | 1) << (64 - store->high);
+	return (uint64_t)((word)hash * store->buckets >> 64);
 }
 
-void store_prefetch(const struct store *store, word state)
+uint64_t store_prefetch(const struct store *store, word state)
 {
-	__builtin_prefetch(&store->slots[home_of(store, state) * LINE], 1, 0);
+	uint64_t home = home_of(store, state);
+
+	__builtin_prefetch(&store->slots[home * LINE]);
+	return home;
+}
+
+/* How far from its home a state is at its first, second, ... try: beside it first, then
+ * anywhere.  Its low bits tell. */
+static uint64_t offset_of(const struct store *store, uint64_t low, uint64_t distance)
+{
+	if (distance < 2)
+		return distance;
+	low = mixed(low ^ LOW_MASK);
+	return (distance - 1) * (uint64_t)((word)low * store->buckets >> 64) % store->buckets;
+}
+
+/* The bucket of a try. */
+static uint64_t *bucket_at(const struct store *store, word state, uint64_t home, uint64_t distance)
+{
+	uint64_t at = home + offset_of(store, (uint64_t)state & LOW_MASK, distance);
+
+	return &store->slots[(at < store->buckets ? at : at - store->buckets) * LINE];
+}
+
+/* What slots of a bucket hold: two bits for each. */
+struct seen {
+	unsigned same;		/* what is wanted, marked or not */
+	unsigned free;		/* nothing */
+};
+
+/* Each slot is read once: what is put into one that is free can be in none before it. */
+static inline struct seen look_into(const struct store *store, const uint64_t *bucket,
+    uint64_t wanted)
+{
+	struct seen seen = {0, 0};
+	unsigned slots = (1u << 2 * (store->upper ? WIDE_SLOTS : SLOTS)) - 1;
+#ifdef __SSE2__
+	__m128i value = _mm_set1_epi64x((long long)wanted), mark = _mm_set1_epi64x((long long)MARK);
+	__m128i same[SLOTS / 2], free[SLOTS / 2];
+
+	for (unsigned i = 0; i < SLOTS / 2; i++) {
+		__m128i two = _mm_load_si128((const __m128i *)bucket + i);
+
+		same[i] = _mm_cmpeq_epi32(_mm_andnot_si128(mark, two), value);
+		free[i] = _mm_cmpeq_epi32(two, _mm_setzero_si128());
+	}
+	seen.same = (unsigned)_mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(same[0], same[1]),
+	    _mm_packs_epi32(same[2], same[3])));
+	seen.free = (unsigned)_mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(free[0], free[1]),
+	    _mm_packs_epi32(free[2], free[3])));
+	/* Both halves of a slot. */
+	seen.same &= seen.same >> 1 & 0x5555 & slots;
+	seen.free &= seen.free >> 1 & 0x5555 & slots;
+#else
+	for (unsigned i = 0; i < SLOTS; i++) {
+		uint64_t found = __atomic_load_n(&bucket[i], __ATOMIC_RELAXED);
+
+		seen.same |= (unsigned)((found & ~MARK) == wanted) << 2 * i;
+		seen.free |= (unsigned)(found == 0) << 2 * i;
+	}
+	seen.same &= slots;
+	seen.free &= slots;
+#endif
+	return seen;
 }
 
 /* The second part of a slot: never 0 once it is written. */
@@ -78,28 +152,51 @@ static int same_upper(uint64_t *bucket, unsigned slot, uint32_t upper)
 	return found == upper;
 }
 
-enum stored store_put(struct store *store, word state)
+/* The slot of a bucket, among `same`, that has the second part of a state, or NULL. */
+static inline uint64_t *slot_of(const struct store *store, uint64_t *bucket, unsigned same,
+    word state)
 {
-	uint64_t home = home_of(store, state), last = ((uint64_t)1 << store->bits) - 1;
-	unsigned slots = store->upper ? WIDE_SLOTS : SLOTS;
+	if (!store->upper)
+		return same ? &bucket[__builtin_ctz(same) / 2] : NULL;
+	for (; same; same &= same - 1) {
+		unsigned slot = (unsigned)__builtin_ctz(same) / 2;
 
+		if (same_upper(bucket, slot, upper_of(store, state)))
+			return &bucket[slot];
+	}
+	return NULL;
+}
+
+/* What stands in the slot of a state. */
+static inline uint64_t low_part(word state, uint64_t distance)
+{
+	return ((uint64_t)state & LOW_MASK) | distance + 1 << DISTANCE_SHIFT;
+}
+
+enum stored store_put(struct store *store, word state, uint64_t home)
+{
 	for (uint64_t distance = 0; distance < FARTHEST; distance++) {
-		uint64_t *bucket = &store->slots[(home + distance & last) * LINE];
-		uint64_t wanted = ((uint64_t)state & LOW_MASK) | distance + 1 << DISTANCE_SHIFT;
+		uint64_t *bucket = bucket_at(store, state, home, distance);
+		uint64_t wanted = low_part(state, distance);
 
-		for (unsigned i = 0; i < slots; i++) {
-			uint64_t found = __atomic_load_n(&bucket[i], __ATOMIC_RELAXED);
+		for (;;) {
+			struct seen seen = look_into(store, bucket, wanted);
+			uint64_t nothing = 0;
+			unsigned slot;
 
-			if (found == 0 && __atomic_compare_exchange_n(&bucket[i], &found, wanted,
-			    0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-				if (store->upper)
-					__atomic_store_n(second_part(bucket, i),
-					    upper_of(store, state), __ATOMIC_RELEASE);
-				return STORED_NEW;
-			}
-			if ((found & ~MARK) == wanted && (!store->upper ||
-			    same_upper(bucket, i, upper_of(store, state))))
+			if (seen.same && slot_of(store, bucket, seen.same, state) != NULL)
 				return STORED_BEFORE;
+			if (seen.free == 0)
+				break;
+			slot = (unsigned)__builtin_ctz(seen.free) / 2;
+			/* Another thread may have taken it: for this state, or another one. */
+			if (!__atomic_compare_exchange_n(&bucket[slot], &nothing, wanted, 0,
+			    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+				continue;
+			if (store->upper)
+				__atomic_store_n(second_part(bucket, slot), upper_of(store, state),
+				    __ATOMIC_RELEASE);
+			return STORED_NEW;
 		}
 	}
 	return STORE_FULL;
@@ -107,22 +204,17 @@ enum stored store_put(struct store *store, word state)
 
 uint64_t *store_find(const struct store *store, word state)
 {
-	uint64_t home = home_of(store, state), last = ((uint64_t)1 << store->bits) - 1;
-	unsigned slots = store->upper ? WIDE_SLOTS : SLOTS;
+	uint64_t home = home_of(store, state);
 
 	for (uint64_t distance = 0; distance < FARTHEST; distance++) {
-		uint64_t *bucket = &store->slots[(home + distance & last) * LINE];
-		uint64_t wanted = ((uint64_t)state & LOW_MASK) | distance + 1 << DISTANCE_SHIFT;
+		uint64_t *bucket = bucket_at(store, state, home, distance), *slot;
+		struct seen seen = look_into(store, bucket, low_part(state, distance));
 
-		for (unsigned i = 0; i < slots; i++) {
-			uint64_t found = __atomic_load_n(&bucket[i], __ATOMIC_RELAXED);
-
-			if ((found & ~MARK) == wanted && (!store->upper ||
-			    same_upper(bucket, i, upper_of(store, state))))
-				return &bucket[i];
-			if (found == 0)
-				return NULL;
-		}
+		slot = slot_of(store, bucket, seen.same, state);
+		if (slot != NULL)
+			return slot;
+		if (seen.free)
+			break;
 	}
 	return NULL;
 }
@@ -140,17 +232,37 @@ void slot_mark(uint64_t *slot, int mark)
 		__atomic_fetch_and(slot, ~MARK, __ATOMIC_RELAXED);
 }
 
+/* The number whose product with an odd one is 1. */
+static uint64_t inverse(uint64_t odd)
+{
+	uint64_t result = odd;
+
+	/* Each turn doubles the bits that are right; the first three are. */
+	for (unsigned bits = 3; bits < 64; bits *= 2)
+		result *= 2 - odd * result;
+	return result;
+}
+
 /* The state in a slot of a bucket. */
 static word state_of(const struct store *store, uint64_t bucket, unsigned slot)
 {
 	uint64_t *line = &store->slots[bucket * LINE];
-	uint64_t last = ((uint64_t)1 << store->bits) - 1, low = line[slot] & LOW_MASK;
-	uint64_t home = bucket - ((line[slot] >> DISTANCE_SHIFT) - 1) & last;
-	uint64_t high = 0;
+	uint64_t distance = (line[slot] >> DISTANCE_SHIFT) - 1, low = line[slot] & LOW_MASK;
+	uint64_t offset = offset_of(store, low, distance), high = 0;
+	uint64_t home = bucket >= offset ? bucket - offset : bucket + store->buckets - offset;
 	word upper = 0;
 
-	if (store->high)
-		high = (home << (64 - store->bits) ^ mixed(low)) >> (64 - store->high);
+	if (store->high) {
+		/* Of the hashes that lead there, the one with these lower bits. */
+		uint64_t first = (uint64_t)((((word)home << 64) + store->buckets - 1) / store->buckets);
+		uint64_t below = ((uint64_t)1 << (64 - store->high)) - 1, hash = mixed(low);
+		uint64_t found = (first & ~below) | (hash & below);
+
+		if (found < first)
+			found += below + 1;
+		high = ((found ^ hash) >> (64 - store->high)) * inverse(hash | 1);
+		high &= ((uint64_t)1 << store->high) - 1;
+	}
 	if (store->upper)
 		upper = *second_part(line, slot) >> 1;
 	return upper << (LOW_BITS + store->high) | (word)high << LOW_BITS | low;
@@ -159,13 +271,21 @@ static word state_of(const struct store *store, uint64_t bucket, unsigned slot)
 int store_move(const struct store *from_store, struct store *to_store, uint64_t from, uint64_t to)
 {
 	unsigned slots = from_store->upper ? WIDE_SLOTS : SLOTS;
+	uint64_t given_back = from;
 
 	for (uint64_t bucket = from; bucket < to; bucket++) {
 		for (unsigned i = 0; i < slots; i++) {
+			word state;
+
 			if (from_store->slots[bucket * LINE + i] == 0)
 				break;
-			if (store_put(to_store, state_of(from_store, bucket, i)) == STORE_FULL)
+			state = state_of(from_store, bucket, i);
+			if (store_put(to_store, state, home_of(to_store, state)) == STORE_FULL)
 				return -1;
+		}
+		if (bucket - given_back == GIVE_BACK) {
+			pages_release(&from_store->slots[from * LINE], store_bytes(bucket - from));
+			given_back = bucket;
 		}
 	}
 	return 0;

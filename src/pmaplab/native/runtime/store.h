@@ -1,13 +1,17 @@
 /*
  * The set of states visited: exact, eight or twelve bytes a slot.
  *
- * A state is a word of up to 59 + B bits, where the set has 2^B buckets.  Its
- * low 59 bits are in the slot; the others, at most B, are told by the bucket
+ * A state is a word of up to 59 + B bits, where the set has at least 2^B buckets.
+ * Its low 59 bits are in the slot; the others, at most B, are told by the bucket
  * where the search for it begins (a quotient, as in Cleary's tables): they are
- * exclusive-ored onto the top of a hash of the low bits.  A slot also holds how
- * far from that bucket it is, so that the whole word can be had back, and one
- * mark.  Wider words have up to 31 more bits in a second part of four bytes.  A
- * bucket is one line of the cache: eight slots, or five with their second parts.
+ * exclusive-ored, times an odd number, onto the top of a hash of the low bits, which
+ * is then scaled to the number of buckets.  A slot also holds at which try a place
+ * was found for it, so that the whole word can be had back, and one mark.  Wider
+ * words have up to 31 more bits in a second part of four bytes.  A bucket is one
+ * line of the cache: eight slots, or five with their second parts.
+ *
+ * The order of buckets is that of hashes, whatever their number: a store grows by
+ * a little, and its pages are given back while they are moved.
  */
 #ifndef PMAPLAB_STORE_H
 #define PMAPLAB_STORE_H
@@ -22,27 +26,30 @@ enum {
 	SLOTS = 8,		/* of a bucket */
 	WIDE_SLOTS = 5,		/* of a bucket, where words have second parts */
 	LINE = 8,		/* 64-bit words of a bucket */
-	FARTHEST = 15		/* buckets looked at */
+	FARTHEST = 15		/* tries */
 };
 
 struct store {
 	uint64_t *slots;
-	unsigned bits;		/* 2^bits buckets */
+	uint64_t buckets;
 	unsigned high;		/* bits of a word above the low ones, told by buckets */
 	unsigned upper;		/* and above these, in second parts */
 };
 
 enum stored { STORED_NEW, STORED_BEFORE, STORE_FULL };
 
-/* 0, or -1 when there is no memory. */
-int store_open(struct store *store, unsigned bits, unsigned high, unsigned upper);
+/* At least 2^high buckets; 0, or -1 when there is no memory. */
+int store_open(struct store *store, uint64_t buckets, unsigned high, unsigned upper);
 void store_close(struct store *store);
-uint64_t store_bytes(unsigned bits);
+uint64_t store_bytes(uint64_t buckets);
 uint64_t store_slots(const struct store *store);
+/* The bits of a word that some number of buckets can tell. */
+unsigned store_high(uint64_t buckets);
 
-void store_prefetch(const struct store *store, word state);
-/* Any number of threads may put at once. */
-enum stored store_put(struct store *store, word state);
+/* The bucket where the search for a state begins; its line is asked for. */
+uint64_t store_prefetch(const struct store *store, word state);
+/* Any number of threads may put at once; `home` is what store_prefetch() said. */
+enum stored store_put(struct store *store, word state, uint64_t home);
 /* The slot of a state that is there, else NULL. */
 uint64_t *store_find(const struct store *store, word state);
 
@@ -50,7 +57,7 @@ int slot_marked(const uint64_t *slot);
 void slot_mark(uint64_t *slot, int mark);
 
 /* Put everything of buckets `from` to `to` (exclusive) into another store that
- * has at least as many buckets; 0, or -1 when that is full. */
+ * has at least as many buckets, and give their pages back; 0, or -1 when that is full. */
 int store_move(const struct store *from_store, struct store *to_store, uint64_t from, uint64_t to);
 
 #endif
