@@ -526,10 +526,13 @@ int steps_open(struct search *s)
 	return 0;
 }
 
-/* The units that a step concerns, which made a difference where `before` was. */
-static void concern_again(struct search *s, const struct wide *before, struct wide *difference)
+/* The units that a step concerns, which made a difference where `before` was; it had
+ * one of these sets of conflicts. */
+static void concern_again(struct search *s, const struct wide *before, struct wide *difference,
+    const uint64_t *conflicts)
 {
 	uint64_t units = 0, top = (uint64_t)(MOST_CONCERNS - 1) << CONCERNS_SHIFT;
+	uint64_t had = conflicts[difference->lane[0] >> CONCERNS_SHIFT & (MOST_CONCERNS - 1)];
 
 	for (unsigned i = 0; i < s->components; i++) {
 		const struct component *c = &s->component[i];
@@ -543,11 +546,14 @@ static void concern_again(struct search *s, const struct wide *before, struct wi
 		}
 	}
 	difference->lane[0] &= ~top;
-	difference->lane[0] |= (uint64_t)concerns_number(s, units) << CONCERNS_SHIFT;
+	difference->lane[0] |= (uint64_t)concerns_number(s, units, had) << CONCERNS_SHIFT;
 }
 
 void steps_renew(struct search *s)
 {
+	uint64_t conflicts[MOST_CONCERNS];
+
+	memcpy(conflicts, s->conflicts, sizeof(conflicts));
 	/* The sets are others, except for that of all. */
 	s->concerns_count = 1;
 	for (unsigned i = 0; i < s->agents; i++) {
@@ -559,13 +565,14 @@ void steps_renew(struct search *s)
 
 			if (!step->key.lane[0])
 				continue;
-			if (step->value.lane[0] >> OUT_SHIFT == OUT_ONE)
-				concern_again(s, &step->key, &step->value);
+			if (step->value.lane[0] >> OUT_SHIFT == OUT_ONE ||
+			    step->value.lane[0] >> OUT_SHIFT == OUT_NONE)
+				concern_again(s, &step->key, &step->value, conflicts);
 			if (step->value.lane[0] >> OUT_SHIFT != OUT_MANY)
 				continue;
 			many = (struct outcomes *)(uintptr_t)step->value.lane[1];
 			for (uint32_t n = 0; n < many->count; n++)
-				concern_again(s, &step->key, &many->value[n]);
+				concern_again(s, &step->key, &many->value[n], conflicts);
 		}
 	}
 }
