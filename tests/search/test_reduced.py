@@ -205,8 +205,8 @@ one:
 out:
   return
 }
-""" + function("second", *(f"store @word:*u32, {n}:u32" for n in (1, 2, 0)), "return")
-WORDS = ["store index(@own:*[2 x u32], cpu), 1:u32", "store index(@own:*[2 x u32], cpu), 0:u32"]
+""" + function("second", *(f"store @word:*u32, {n}:u32" for n in (1, 5, 2, 0)), "return")
+WORDS = [f"store index(@own:*[2 x u32], cpu), {n}:u32" for n in (1, 0, 3)]
 
 
 def test_what_an_invariant_says_of_two_agents_is_not_missed() -> None:
