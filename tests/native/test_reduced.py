@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,7 +53,7 @@ def test_more_random_systems(made: System) -> None:
 
 def test_the_kernel_that_holds() -> None:
     made = build_system(
-        "switch", proposal_files("repaired"), find_mode("pcid+pti"), Bounds(operations=1)
+        "switch", proposal_files("repaired"), find_mode("nopcid"), Bounds(operations=1)
     )
     same(made)
 
@@ -67,6 +68,35 @@ def test_many_threads() -> None:
         assert less.verdict() == "holds"
         numbers.add((less.states, less.transitions, less.depth, less.passed))
     assert len(numbers) == 1
+
+
+def test_an_interrupted_search_goes_on(tmp_path: Path) -> None:
+    made = build_system(
+        "switch", proposal_files("repaired"), find_mode("nopcid"), Bounds(operations=2)
+    )
+    whole = search_natively(made, reductions=ALWAYS)
+    for most in (10, 3_000, 9_000):
+        some = search_natively(
+            made, reductions=ALWAYS, limits=Limits(states=most), checkpoint=tmp_path
+        )
+        assert not some.complete and (tmp_path / "search").exists()
+    assert summary(search_natively(made, reductions=ALWAYS, checkpoint=tmp_path)) == summary(whole)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_search_without_reductions_goes_on(tmp_path: Path) -> None:
+    """That of something that fails is the second one, and goes on as that."""
+    made = build_system("switch", (), find_mode("nopcid"), Bounds(operations=2))
+    whole = search_natively(made)
+    with known(set()):
+        for most in (1_000, 9_000):
+            some = search_natively(
+                made, reductions=ALWAYS, limits=Limits(states=most), checkpoint=tmp_path
+            )
+            assert not some.complete and not some.reductions
+        found = search_natively(made, reductions=ALWAYS, checkpoint=tmp_path)
+    assert summary(found) == summary(whole)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,7 @@ class _Writer:
     draw: st.DrawFn
     name: str
     lines: list[str]
+    simple: bool
     blocks: int = 0
 
     def pick(self, *values: str) -> str:
@@ -120,7 +121,7 @@ class _Writer:
         return f"k{self.blocks}"
 
     def word(self) -> str:
-        word = self.pick(*_WORDS)
+        word = self.pick(*(_WORDS[:5] if self.simple else _WORDS))
         if "%p" in word:
             self.lines.append(f"%p = load {_ITEM}")
         return word
@@ -134,11 +135,16 @@ class _Writer:
         ways = ["load", "store", "store", "add", "assign", "region", "label"]
         ways += ["take"] if self.draw(st.integers(0, 3)) == 0 else []
         ways += ["if", "assert", "wait", "choose", "interrupt", "mask", "lock"] if depth else []
+        if self.simple:
+            ways = ["load", "load", "store", "store", "store", "region" if depth else "store"]
         match self.pick(*ways):
             case "load":
                 emit(f"%{self.pick('x', 'y')} = load {self.word()}")
+                if depth:
+                    self.tell()
             case "store":
-                emit(f"store {self.word()}, {self.pick('%x', '%y', '0:u32', '1:u32', '3:u32')}")
+                values = ("%x", "%y", "0:u32", "1:u32", "2:u32", "3:u32")
+                emit(f"store {self.word()}, {self.pick(*values)}")
             case "take":
                 emit(f"store {_ITEM}, {self.pick('@red', '@green')}:*item")
             case "add":
@@ -177,6 +183,16 @@ class _Writer:
                 self.body(1, 3, 0)
                 emit("store @lock:*u32, 0:u32")
 
+    def tell(self) -> None:
+        """A label for what was read: who sees what shows which ways there are."""
+        number = len(self.lines)
+        for local in ("%x", "%y"):
+            for value in range(4):
+                then, end = self.block(), self.block()
+                label = f'sometimes "{self.name} {number}: {local} is {value}"'
+                self.lines.append(f"branch eq({local}, {value}:u32), {then}, {end}")
+                self.lines.append(f"{then}:\n{label}\njump {end}\n{end}:")
+
     def function(self, first: str, last: str) -> str:
         lines = "\n".join(self.lines)
         return (
@@ -188,18 +204,22 @@ class _Writer:
 @st.composite
 def reducible_systems(draw: st.DrawFn) -> System:
     """Two CPUs, some with interrupts."""
-    text = _HEAD.replace("LIMIT", str(draw(st.integers(2, 6))))
+    # Few words and no asserts: who sees what is all that differs.
+    simple = draw(st.booleans())
+    limit = draw(st.integers(4, 6) if simple else st.integers(2, 6))
+    text = _HEAD.replace("LIMIT", str(limit))
     text = text.replace("LABEL", draw(st.sampled_from(["", 'sometimes "three"'])))
     for name in ("ENABLED", "PENDING"):
         text = text.replace(name, _REGISTERS.format("cpu", name.lower()))
     text = text.replace("FLAG", _REGISTERS.format("cpu", "in_interrupt"))
     for cpu, name in enumerate(("first", "second")):
-        writer = _Writer(draw, name, [])
-        writer.body(4, 9, 1)
+        writer = _Writer(draw, name, [], simple)
+        writer.body(*((2, 4) if simple else (4, 9)), 1)
+        writer.tell()
         text += writer.function("", "return")
         text += f"agent cpu{cpu} cpu {cpu} context thread entry @{name}\n"
     if draw(st.booleans()):
-        writer = _Writer(draw, "handler", [])
+        writer = _Writer(draw, "handler", [], simple)
         writer.body(1, 3, 0)
         text += writer.function("call @take()", "call @iret()\njump e")
         for cpu in draw(st.sampled_from([(0,), (0, 1)])):

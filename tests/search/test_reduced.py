@@ -185,6 +185,47 @@ def test_a_wait_for_what_nobody_writes_is_found() -> None:
     assert less.searched_again and set(less.violations) == {"progress"}
 
 
+BOTH = """
+cpus 2
+region inside
+global @own: [2 x u32]
+global @word: u32
+invariant "both" @both exempt inside
+agent cpu0 cpu 0 context thread entry @first
+agent cpu1 cpu 1 context thread entry @second
+atomic function @both(%cpu: u32) {
+  var %x: u32
+b:
+  %x = load index(@own:*[2 x u32], %cpu)
+  branch eq(%x, 1:u32), one, out
+one:
+  %x = load @word:*u32
+  assert ne(%x, 2:u32), KASSERT, "both"
+  jump out
+out:
+  return
+}
+""" + function("second", *(f"store @word:*u32, {n}:u32" for n in (1, 5, 2, 0)), "return")
+WORDS = [f"store index(@own:*[2 x u32], cpu), {n}:u32" for n in (1, 0, 3)]
+
+
+def test_what_an_invariant_says_of_two_agents_is_not_missed() -> None:
+    """Neither touches what the other does, but both are looked at."""
+    made = system(BOTH + function("first", *WORDS, "return"))
+    with known(set()):
+        less = search_reduced(made, reductions=ALWAYS)
+    assert less.searched_again and set(less.violations) == {"both"}
+
+
+@pytest.mark.parametrize("names", [set(), {"inside"}])
+def test_an_exemption_is_found_or_known(names: set[str]) -> None:
+    made = system(BOTH + function("first", "enter inside", *WORDS, "leave inside", "return"))
+    with known(names):
+        less = search_reduced(made, reductions=ALWAYS)
+    assert less.verdict() == "holds" and less.exemptions_used == {"inside"}
+    assert less.states < search(made).states
+
+
 def test_two_searches_that_disagree_are_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise reduced.FailureFoundError

@@ -9,6 +9,7 @@ from pmaplab.exports.lower import step_system
 from pmaplab.exports.murphi import murphi
 from pmaplab.exports.promela import promela
 from pmaplab.exports.steps import StepSystem
+from pmaplab.generations import check_own
 from pmaplab.memory import memory_assumptions
 from pmaplab.search.bfs import search
 from pmaplab.search.interpreter import Interpreter, State
@@ -70,6 +71,8 @@ def beginning(system: System) -> tuple[State, tuple[str, ...]]:
         for number, _, _, inside in interpreter.broken(interpreter.split(runner.state)[0]):
             if not inside:
                 failed.add(program.invariants[number].property)
+    if system.unbounded:
+        check_own(runner.interpreter.layout, runner.state)
     lines = [f"it begins after a bring-up of {len(runner.moves)} steps on one schedule"]
     if failed:
         names = ", ".join(sorted(failed))
@@ -94,9 +97,10 @@ def _title(spec: RunSpec) -> str:
 def _bounds(spec: RunSpec, system: System) -> tuple[str, ...]:
     bounds = spec.bounds
     pcids = "all" if bounds.pcids is None else bounds.pcids
+    operations = "unbounded" if bounds.operations is None else bounds.operations
     lines = [
         f"CPUs {bounds.cpus}, MAXCPU {bounds.maxcpu}, processes {bounds.processes}, "
-        f"kernel processes {bounds.kernel_processes}, operations {bounds.operations}, "
+        f"kernel processes {bounds.kernel_processes}, operations {operations}, "
         f"PCIDs {pcids}, pages {bounds.pages}"
     ]
     if bounds.store_buffer is None:

@@ -113,28 +113,74 @@ void forget_access(struct thread *t)
 	memset(t->machine.wrote, 0, words * sizeof(*t->machine.wrote));
 }
 
-/* Whether nothing that others can do, while an agent does not move, meets a step
- * of it; `off` cannot move now, `done` never. */
-static int alone(const struct search *s, const struct wide *value, unsigned agent, uint64_t off,
-    uint64_t done)
-{
-	uint64_t conflicts = conflicts_of(s, &value[agent]), still = off;
+/* What agents can do in a state, looked up when it is asked for. */
+struct around {
+	struct wide value[MOST_AGENTS];
+	uint64_t known, off, done;
+};
 
-	if (conflicts & ~(off | done))
-		return 0;
+static enum expanded look_up(struct thread *t, const struct wide *state, struct around *all,
+    uint64_t agents)
+{
+	for (agents &= ~all->known; agents; agents &= agents - 1) {
+		unsigned agent = (unsigned)__builtin_ctzll(agents);
+		enum expanded how = agent_value(t, state, agent, &all->value[agent]);
+		uint64_t bit = agents & -agents, out;
+
+		if (how != EXPANDED)
+			return how;
+		all->known |= bit;
+		out = all->value[agent].lane[0] >> OUT_SHIFT;
+		if (out == OUT_NONE)
+			all->off |= bit;
+		else if (out == OUT_DONE)
+			all->done |= bit;
+	}
+	return EXPANDED;
+}
+
+/* Whether nothing that others can do, while an agent does not move, meets a step of
+ * it: WAITING if not. */
+static enum expanded alone(struct thread *t, const struct wide *state, struct around *all,
+    unsigned agent)
+{
+	const struct search *s = t->search;
+	uint64_t mine = (uint64_t)1 << agent, conflicts, still;
+	enum expanded how = look_up(t, state, all, mine);
+
+	if (how != EXPANDED)
+		return how;
+	if (all->value[agent].lane[0] >> OUT_SHIFT != OUT_ONE)
+		return WAITING;
+	conflicts = conflicts_of(s, &all->value[agent]);
+	if (conflicts == 0)
+		return EXPANDED;
+	if (conflicts == ANYBODY)
+		return WAITING;
+	/* Mostly one of them can move. */
+	for (uint64_t left = conflicts; left; left &= left - 1) {
+		how = look_up(t, state, all, left & -left);
+		if (how != EXPANDED)
+			return how;
+		if (left & -left & ~(all->off | all->done))
+			return WAITING;
+	}
+	how = look_up(t, state, all, ((uint64_t)1 << s->agents) - 1);
+	if (how != EXPANDED)
+		return how;
+	still = all->off;
 	for (int settled = 0; !settled;) {
 		settled = 1;
 		for (uint64_t left = still; left; left &= left - 1) {
-			unsigned other = (unsigned)__builtin_ctzll(left);
-			uint64_t mine = (uint64_t)1 << agent;
+			const struct wide *value = &all->value[__builtin_ctzll(left)];
 
-			if (conflicts_of(s, &value[other]) & ~(still | done | mine)) {
-				still &= ~((uint64_t)1 << other);
+			if (conflicts_of(s, value) & ~(still | all->done | mine)) {
+				still &= ~(left & -left);
 				settled = 0;
 			}
 		}
 	}
-	return (conflicts & ~(still | done)) == 0;
+	return conflicts & ~(still | all->done) ? WAITING : EXPANDED;
 }
 
 enum expanded run_on(struct thread *t, struct wide *state, uint64_t *concerns, uint64_t *moved)
@@ -142,36 +188,26 @@ enum expanded run_on(struct thread *t, struct wide *state, uint64_t *concerns, u
 	struct search *s = t->search;
 
 	for (uint64_t steps = 0; steps < s->reduction->most; steps++) {
-		struct wide value[MOST_AGENTS];
-		uint64_t off = 0, done = 0, on = 0;
+		struct around all;
+		unsigned agent;
 
-		for (unsigned agent = 0; agent < s->agents; agent++) {
-			enum expanded how = agent_value(t, state, agent, &value[agent]);
-			uint64_t bit = (uint64_t)1 << agent;
+		all.known = all.off = all.done = 0;
+		for (agent = 0; agent < s->agents; agent++) {
+			enum expanded how = alone(t, state, &all, agent);
 
-			if (how != EXPANDED)
+			if (how == EXPANDED)
+				break;
+			if (how != WAITING)
 				return how;
-			switch (value[agent].lane[0] >> OUT_SHIFT) {
-			case OUT_ONE:
-				on |= conflicts_of(s, &value[agent]) == ANYBODY ? 0 : bit;
-				break;
-			case OUT_NONE:
-				off |= bit;
-				break;
-			case OUT_DONE:
-				done |= bit;
-			}
 		}
-		while (on && !alone(s, value, (unsigned)__builtin_ctzll(on), off, done))
-			on &= on - 1;
-		if (!on)
+		if (agent == s->agents)
 			break;
 		/* The state is left behind, but it was there. */
 		if (!s->complete && *concerns && judge(t, state, 0, *concerns, s->level + 1))
 			return BROKEN;
-		*state = successor(state, &value[__builtin_ctzll(on)]);
-		*concerns = concerns_of(s, &value[__builtin_ctzll(on)]);
-		*moved |= on & -on;
+		*state = successor(state, &all.value[agent]);
+		*concerns = concerns_of(s, &all.value[agent]);
+		*moved |= (uint64_t)1 << agent;
 		t->passed_now++;
 	}
 	return EXPANDED;
