@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pmaplab.cli.check import Job, search_job
-from pmaplab.cli.options import accepted, add_accepted, add_format, add_mode, add_ray, modes
+from pmaplab.cli.options import accepted, add_accepted, add_format, add_mode, add_ray, limits, modes
 from pmaplab.cli.output import show
 from pmaplab.cli.parallel import run_all
 from pmaplab.cli.progress import ProgressBar
@@ -15,7 +15,6 @@ from pmaplab.cli.trees import (
     add_bounds,
     add_scenarios,
     bounds_of,
-    limits_of,
     modes_of_tree,
     scenarios,
 )
@@ -72,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
                 own = bounds_of(options, scenario)
                 spec = RunSpec(scenario=scenario, mode=mode.name, bounds=own, tree=tree)
                 engine = Engine(AUTO, 1)
-                jobs.append(Job(spec.pinned(), None, limits_of(options), engine, known_findings))
+                jobs.append(Job(spec.pinned(), None, limits(options), engine, known_findings))
     with ProgressBar(len(jobs), "searching") as bar:
         verdicts = run_all(jobs, search_job, bar)
     pairs = tuple(zip(verdicts[::2], verdicts[1::2], strict=True))

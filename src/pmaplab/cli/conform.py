@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
-from pmaplab.cli.options import add_format, add_mode, add_proposal, add_ray, modes
+from pmaplab.cli.options import add_format, add_mode, add_proposal, add_ray, limits, modes
 from pmaplab.cli.output import show
 from pmaplab.cli.parallel import Report, run_all
 from pmaplab.cli.progress import ProgressBar
@@ -15,7 +15,6 @@ from pmaplab.cli.trees import (
     add_patch,
     add_scenarios,
     bounds_of,
-    limits_of,
     modes_of_tree,
     scenarios,
 )
@@ -67,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
         for mode in modes_of_tree(tree, bounds, modes(options.mode)):
             left = RunSpec(scenario, mode.name, bounds, proposal=options.proposal)
             right = RunSpec(scenario, mode.name, bounds, tree=tree)
-            jobs.append(Job(left, right, limits_of(options)))
+            jobs.append(Job(left, right, limits(options)))
     with ProgressBar(len(jobs), "searching") as bar:
         pairs = run_all(jobs, _work, bar)
     if options.format == "json":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from pmaplab.cli.options import add_format, add_mode, add_ray, modes
+from pmaplab.cli.options import add_format, add_mode, add_ray, limits, modes
 from pmaplab.cli.output import show
 from pmaplab.cli.parallel import Report, run_all
 from pmaplab.cli.progress import ProgressBar
@@ -16,7 +16,6 @@ from pmaplab.cli.trees import (
     add_patch,
     add_scenarios,
     bounds_of,
-    limits_of,
     modes_of_tree,
     scenarios,
 )
@@ -85,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
                     advice="`pmaplab tree DIR` lists the functions under check",
                 )
         found = [mutation for mutation in found if mutation.function in options.function]
-    jobs = [MutationJob(each, runs, limits_of(options)) for each in found]
+    jobs = [MutationJob(each, runs, limits(options)) for each in found]
     with ProgressBar(len(jobs), "programs") as bar:
         made = run_all(jobs, _programs, bar)
     # One search for all mutations that make the same programs.

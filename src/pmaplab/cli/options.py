@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pmaplab.errors import UsageError
@@ -294,12 +294,17 @@ def add_bounds(parser: argparse.ArgumentParser) -> None:
     add_memory(parser)
     add_disputed(parser)
     add_sizes(parser, Bounds().cpus, "as many as --cpus")
-    for name, what in _COUNTS.items():
+    add_counts(parser, tuple(_COUNTS))
+
+
+def add_counts(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
+    """An option for each of these bounds."""
+    for name in names:
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             type=operations if name == "operations" else whole(),
             metavar="N",
-            help=f"{what} (default: {_default(name)})",
+            help=f"{_COUNTS[name]} (default: {_default(name)})",
         )
 
 
@@ -313,16 +318,20 @@ def _default(name: str) -> str:
 
 def bounds(options: argparse.Namespace) -> Bounds:
     """The bounds that the options ask for; raises UsageError."""
-    asked = {name: getattr(options, name) for name in _COUNTS}
     usual = default_bounds(options.scenario)
+    buffers = replace(usual, store_buffer=store_buffer(options), **disputed(options))
+    return sized(options, buffers)
+
+
+def sized(options: argparse.Namespace, usual: Bounds) -> Bounds:
+    """``usual`` bounds but for what the options ask for; raises UsageError."""
+    asked = {name: getattr(options, name, None) for name in _COUNTS}
     if asked["operations"] == UNBOUNDED:
         usual, asked["operations"] = replace(usual, operations=None), None
     result = replace(
         usual,
         cpus=options.cpus,
         maxcpu=max(options.cpus, 1) if options.maxcpu is None else options.maxcpu,
-        store_buffer=store_buffer(options),
-        **disputed(options),
         **{name: value for name, value in asked.items() if value is not None},
     )
     result.check()

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from pmaplab.cli.options import seconds, whole
+from pmaplab.cli.options import add_counts, add_limits, add_sizes, sized, whole
 from pmaplab.errors import UsageError
 from pmaplab.machine.modes import Mode
-from pmaplab.search.bfs import Limits
 from pmaplab.system import Bounds, default_bounds, pcid_limits
 from pmaplab.tree import (
     SCENARIOS,
@@ -72,53 +71,19 @@ def scenarios(options: argparse.Namespace) -> tuple[str, ...]:
     return tuple(dict.fromkeys(options.scenario or USUAL_SCENARIOS))
 
 
-def add_bounds(parser: argparse._ActionsContainer) -> None:
-    """The bounds that all commands on trees have."""
-    default = Bounds()
-    parser.add_argument(
-        "--operations",
-        type=whole(0),
-        metavar="N",
-        help="operations per CPU (default: 1, with pages 2)",
-    )
-    for name, least, value, what in (
-        ("cpus", 0, default.cpus, "CPUs"),
-        ("processes", 0, default.processes, "user processes"),
-        ("pcids", 0, default.pcids, "PCIDs per CPU besides the kernel's"),
-    ):
-        parser.add_argument(
-            f"--{name}",
-            type=whole(least),
-            default=value,
-            metavar="N",
-            help=f"{what} (default: {value})",
-        )
-    parser.add_argument(
-        "--time-limit", type=seconds, metavar="SECONDS", help="stop each search after this time"
-    )
+def add_bounds(parser: argparse.ArgumentParser) -> None:
+    """The bounds and limits that all commands on trees have."""
+    add_sizes(parser, Bounds().cpus, "as many as --cpus")
+    operations = "operations per CPU (default: 1, with pages 2)"
+    parser.add_argument("--operations", type=whole(), metavar="N", help=operations)
+    add_counts(parser, ("processes", "pcids"))
+    add_limits(parser)
 
 
 def bounds_of(options: argparse.Namespace, scenario: str) -> Bounds:
     """The bounds of a scenario that the options ask for; raises UsageError."""
     usual = default_bounds(scenario)
-    operations = options.operations
-    if operations is None:
-        operations = usual.operations if usual.pages else 1
-    bounds = replace(
-        usual,
-        cpus=options.cpus,
-        maxcpu=max(options.cpus, 1),
-        processes=options.processes,
-        operations=operations,
-        pcids=options.pcids,
-    )
-    bounds.check()
-    return bounds
-
-
-def limits_of(options: argparse.Namespace) -> Limits:
-    """What ends each search early."""
-    return Limits(None, options.time_limit)
+    return sized(options, usual if usual.pages else replace(usual, operations=1))
 
 
 def tree_spec(options: argparse.Namespace) -> TreeSpec | None:

@@ -1,8 +1,8 @@
 """What an accepted finding leaves: is the property violated in another way as well?
 
-The search is made again, by the interpreter, without what lies behind accepted
-violations: a step that makes the property fail, and begins where the accepted one
-begins, is not taken.  Whatever is found then is not accepted.
+The search is made again, by the interpreter, and looks at every step that makes the
+property fail where it did not fail before: one that does not begin where what is
+accepted begins is another violation.
 """
 
 from __future__ import annotations

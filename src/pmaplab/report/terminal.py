@@ -104,9 +104,9 @@ def accepted_lines(verdict: Verdict) -> list[str]:
         elif judged.verdict == VIOLATED:
             more = "but it is violated in another way as well"
         elif known.unchecked is not None:
-            more = f"not otherwise violated in {known.states:,} states, but {known.unchecked}"
+            more = f"no other step makes it fail in {known.states:,} states, but {known.unchecked}"
         else:
-            more = f"not otherwise violated in the {known.states:,} states that are not behind it"
+            more = f"no other step makes it fail, in all {known.states:,} states"
         where = ", ".join(f"{function} ({file})" for function, file in known.places)
         entry = f"{known.entry.quoted()} [{known.entry.place}]"
         result.append(f"{judged.name}: {entry}; its last step begins in {where}; {more}")

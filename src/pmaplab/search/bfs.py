@@ -162,8 +162,8 @@ def search(
     with the numbers of states, transitions and levels.  ``finals`` asks for
     the final memories, ``at_rest`` for those of complete searches in which
     every CPU is at rest; ``rest`` is asked about each of the latter.  ``accepted``
-    has for properties the places (function and file) at which steps begin that may
-    violate them: such steps are not taken, and progress is not judged.
+    has for properties the places (function and file) at which steps may begin that
+    make them fail: of these, only what makes them fail elsewhere is a violation.
     """
     with unpaused():
         run = Search(system, limits or Limits(), stop_at_first, judge_bring_up, progress)
@@ -305,7 +305,7 @@ class Search(BegunSearch):
                 packed = packed << PART_BITS | self._part(list(part))
             self._add(packed, packed >> PART_BITS * len(parts), -1, (0, ()))
             self._explore(started)
-        if result.complete and not self.accepted:
+        if result.complete:
             self._judge_progress()
         result.states = len(self.states)
         result.seconds = time.monotonic() - started
@@ -396,8 +396,9 @@ class Search(BegunSearch):
                             continue
                         changed = cells[:size]
                         after = memory_number if changed == memory else self._memory(changed)
-                        if self.accepted and after != memory_number and self._accepts(after, part):
-                            continue
+                        if self.accepted and self.judged[after] and after != memory_number:
+                            move = (agent, tuple(choices))
+                            self._judge_step(number, memory_number, after, part, move)
                         state = after << all_parts | rest | self._part(cells[size:]) << shift
                         target = self.index.get(state)
                         if target is None:
@@ -421,13 +422,17 @@ class Search(BegunSearch):
             level, depth = following, depth + 1
         result.complete = True
 
-    def _accepts(self, memory: int, part: int) -> bool:
-        """Whether a step from an agent's part only violates what is accepted."""
-        names = {name for name, _, _ in self.judged[memory] if name in self.accepted}
-        if not names:
-            return False
+    def _judge_step(self, number: int, before: int, after: int, part: int, move: Move) -> None:
+        """Note what a step makes fail, but for what is accepted."""
+        failed = {(name, cpu, failure.loc) for name, cpu, failure in self.judged[before]}
         function, item = self.interpreter.code.places[self.parts[part][0]]
-        return all((function, item.loc.file) in self.accepted[name] for name in names)
+        for name, cpu, failure in self.judged[after]:
+            places = self.accepted.get(name)
+            if places is None or name in self.result.violations:
+                continue
+            if (name, cpu, failure.loc) not in failed and (function, item.loc.file) not in places:
+                moves = (*self._path(number), move)
+                self.result.violations[name] = Violation(name, moves, failure, cpu)
 
     def _exhausted(self, started: float) -> bool:
         limits = self.limits
@@ -464,7 +469,7 @@ class Search(BegunSearch):
         self.parents.append(parent)
         self.moves.append(move)
         for name, cpu, failure in self.judged[memory]:
-            if name not in self.result.violations:
+            if name not in self.result.violations and name not in self.accepted:
                 self.result.violations[name] = Violation(name, self._path(number), failure, cpu)
         return number
 

@@ -256,11 +256,73 @@ DEFINE_IFUNC(static, int, chosen, (int), static)
 	return (second);
 }
 
+typedef int (*step_t)(int);
+
+static int
+through(step_t step, int x)
+{
+
+	return (step(x));
+}
+
+static uint32_t *table;
+
+static uint32_t *
+row(u_int n)
+{
+
+	return (table + n * 2);
+}
+
+/* Over the bits of a word: a macro that says in a variable how it ended. */
+#define	NEXT_BIT(i) __extension__ ({					\
+	int __found;							\
+	for (;;) {							\
+		if (__left == 0) {					\
+			__found = 0;					\
+			break;						\
+		}							\
+		(i) = ffsl(__left) - 1;					\
+		__left &= __left - 1;					\
+		__found = 1;						\
+		break;							\
+	}								\
+	__found != 0;							\
+})
+#define	FOREACH_BIT(i, word)						\
+	for (u_long __left = (word); NEXT_BIT(i); )
+
+static void
+pointers(void)
+{
+	uint32_t *mine, sum;
+	step_t step;
+	int i;
+
+	step = &second;
+	KASSERT(through(first, 10) == 11 && through(step, 10) == 12, ("callbacks"));
+	table[1] = 3;
+	mine = row(1);
+	mine[1] = 40;
+	*row(1) = 500;
+	KASSERT(table[3] == 40 && *(row(0) + 1) == 3, ("elements"));
+	sum = 0;
+	for (i = 0; i < 4; i++)
+		sum += mine[i - 2];
+	KASSERT(sum == 543, ("the sum is %d", sum));
+	sum = 0;
+	FOREACH_BIT(i, 0x8421)
+		sum = sum * 16 + i;
+	KASSERT(sum == 0x5af, ("the bits are %#x", sum));
+	KASSERT(__builtin_constant_p(sum) == 0, ("no constant"));
+}
+
 void
 constructs(void)
 {
 
 	integers();
+	pointers();
 	order();
 	functions();
 	atomics();

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from pmaplab.kernel_python import bring_up_context, must_reach, sometimes, this_cpu, thread_context
+from typing import Annotated
+
+from pmaplab.kernel_python import (
+    bring_up_context,
+    must_reach,
+    sometimes,
+    static,
+    this_cpu,
+    thread_context,
+    u32,
+)
 from pmaplab.scenarios.power_on import bring_up
 
 
 @bring_up_context
 def cpu_bring_up() -> None:
     bring_up()
+
+
+# What the C has a pointer to.
+table: Annotated[list[u32], 4] = static()
 
 
 def constructs() -> None:
