@@ -7,7 +7,7 @@
 
 enum {
 	AHEAD = 16,		/* states whose slots are fetched before they are put */
-	MANY_BUCKETS = 1 << 17,	/* beyond which a store grows by a quarter */
+	MANY_BUCKETS = 1 << 19,	/* beyond which a store grows by a quarter */
 	SPARE = 3		/* bits that a field gets at most on top of what it needs */
 };
 
