@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cli.command import fails, run
+from pmaplab.tree import SCENARIOS
 
 # Two CPUs that race for a counter.
 RACE = """\
@@ -46,6 +47,17 @@ def race(tmp_path: Path) -> Path:
     path = tmp_path / "race.py"
     path.write_text(RACE)
     return path
+
+
+def test_all_scenarios_and_memory_models(race: Path) -> None:
+    some = ("--mode", "nopcid", "--engine", "python", "--max-states", "100")
+    every = ("--scenario", "all", "--memory", "all", "--store-buffer", "1")
+    found = results(*every, *SMALL, *some, status=1)
+    systems = [(each["scenario"], each["bounds"]["store_buffer"]) for each in found]
+    assert systems == [(scenario, bound) for scenario in SCENARIOS for bound in (None, 1)]
+    text = run("check", "--scenario", race, "--memory", "all", *some).stdout
+    heads = [line for line in text.splitlines() if ", scenario " in line]
+    assert len(heads) == 2 and heads[1].endswith("store buffers of 2")
 
 
 TEARDOWN = Path(__file__).parents[1] / "memory" / "teardown.py"

@@ -6,11 +6,13 @@ import argparse
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 from rich.text import Text
 
 from pmaplab.cli.options import (
+    ALL,
     SUMMARY_OF_STATUS,
     accepted,
     add_accepted,
@@ -21,6 +23,7 @@ from pmaplab.cli.options import (
     add_limits,
     add_mode,
     add_ray,
+    each_system,
     engine,
     limits,
     modes,
@@ -31,6 +34,7 @@ from pmaplab.cli.parallel import Report, run_all
 from pmaplab.cli.progress import ProgressBar
 from pmaplab.cli.trees import add_tree, modes_of_tree, tree_spec
 from pmaplab.errors import OutputError, UsageError
+from pmaplab.machine.modes import SC, TSO
 from pmaplab.native.choose import PYTHON, Engine
 from pmaplab.report.accepted import Acceptance
 from pmaplab.report.jsonout import check_json, dumps
@@ -63,10 +67,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=SUMMARY_OF_STATUS,
         allow_abbrev=False,
     )
-    kernel = add_kernel(parser)
+    kernel = add_kernel(parser, several=True)
     add_tree(kernel, parser)
     add_mode(parser, "all", several=True)
-    add_bounds(parser)
+    add_bounds(parser, several=True)
     parser.add_argument("--property", metavar="NAME", help="judge this property only")
     add_accepted(parser)
     add_limits(parser)
@@ -87,35 +91,28 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; the exit status."""
-    selected = modes(options.mode)
-    spec = RunSpec(
-        scenario=options.scenario,
-        bounds=chosen_bounds(options),
-        proposal=options.proposal,
-        kernel=options.kernel,
-        exemptions=options.exemptions,
-        tree=tree_spec(options),
-    ).pinned()
-    asked = selected
-    if spec.tree is not None:
-        selected = modes_of_tree(spec.tree, spec.bounds, asked)
-    absent = [mode.name for mode in asked if mode not in selected]
-    chosen, bound = engine(options, len(selected)), limits(options)
+    systems, absent = _systems(options)
+    chosen, bound = engine(options, len(systems)), limits(options)
     if options.checkpoint is not None and chosen.name == PYTHON:
         raise UsageError("the interpreter keeps no checkpoints", advice="leave out --checkpoint")
 
-    def searching(mode: str) -> Engine:
-        folder = options.checkpoint and Path(options.checkpoint) / mode
-        return replace(chosen, checkpoint=folder)
+    def searching(spec: RunSpec) -> Engine:
+        if options.checkpoint is None:
+            return chosen
+        folder = Path(options.checkpoint)
+        if ALL in (options.scenario, options.memory):
+            memory = SC if spec.bounds.store_buffer is None else TSO
+            folder /= f"{Path(spec.scenario).stem}-{memory}"
+        return replace(chosen, checkpoint=folder / spec.mode)
 
     known = accepted(options)
+    # The last ones take longest, and begin first.
     jobs = [
-        Job(replace(spec, mode=mode.name), options.property, bound, searching(mode.name), known)
-        for mode in selected
+        Job(spec, options.property, bound, searching(spec), known) for spec in reversed(systems)
     ]
     with OutputFile(options.output) if options.output else nullcontext() as file:
         with ProgressBar(len(jobs), "searching") as bar:
-            verdicts = run_all(jobs, search_job, bar)
+            verdicts = run_all(jobs, search_job, bar)[::-1]
         failed = None if file is None else _store(file, verdicts)
         stale = stale_entries(known, verdicts)
         # A trace file that cannot be written must not cost the result as well.
@@ -128,11 +125,32 @@ def run(options: argparse.Namespace) -> int:
     return exit_status(verdicts)
 
 
+def _systems(options: argparse.Namespace) -> tuple[list[RunSpec], list[str]]:
+    """What is to be searched, and the modes that a tree does not have."""
+    asked, result = modes(options.mode), []
+    absent: dict[str, None] = {}
+    for own in each_system(options):
+        spec = RunSpec(
+            scenario=own.scenario,
+            bounds=chosen_bounds(own),
+            proposal=own.proposal,
+            kernel=own.kernel,
+            exemptions=own.exemptions,
+            tree=tree_spec(own),
+        ).pinned()
+        selected = asked
+        if spec.tree is not None:
+            selected = modes_of_tree(spec.tree, spec.bounds, asked)
+        absent |= dict.fromkeys(mode.name for mode in asked if mode not in selected)
+        result += [replace(spec, mode=mode.name) for mode in selected]
+    return result, list(absent)
+
+
 def search_job(job: Job, report: Report) -> Verdict:
     """One search, in a process of its own."""
 
     def progress(states: int, _: int, depth: int) -> None:
-        report(f"{job.spec.mode}: {states:,} states, depth {depth}")
+        report(f"{job.spec.scenario}, {job.spec.mode}: {states:,} states, depth {depth}")
 
     return check(
         job.spec,
@@ -165,7 +183,13 @@ def _text(
     verdicts: Sequence[Verdict], full: bool, absent: Sequence[str], stale: Sequence[Acceptance]
 ) -> Text:
     """The verdicts, and the shortest of all counterexamples that are not accepted."""
-    result = check_text(verdicts, stale)
+    result = Text()
+    alike = groupby(verdicts, lambda verdict: (verdict.spec.scenario, verdict.spec.bounds))
+    groups = [list(group) for _, group in alike]
+    for group in groups:
+        if result:
+            result.append("\n")
+        result.append_text(check_text(group, stale if group is groups[-1] else ()))
     if absent:
         result.append(f"not checked: the release has no mode {', '.join(absent)}\n")
     traces = sorted(

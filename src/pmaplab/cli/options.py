@@ -17,6 +17,10 @@ from pmaplab.search.bfs import Limits
 from pmaplab.search.reductions import AUTO as AUTO_REDUCTIONS
 from pmaplab.search.reductions import REDUCTIONS, WORTH, parse_reductions
 from pmaplab.system import Bounds, default_bounds, scenario_names
+from pmaplab.tree import SCENARIOS
+
+# Each mode, scenario or memory model.
+ALL = "all"
 
 SUMMARY_OF_STATUS = (
     "Exit status: 0 all hold, but for what is accepted, 1 some violated, 2 bad usage or input, "
@@ -83,7 +87,23 @@ def add_mode(parser: argparse.ArgumentParser, default: str, *, several: bool) ->
 
 def modes(name: str) -> tuple[Mode, ...]:
     """The modes that ``--mode`` asks for; raises UsageError."""
-    return MODES if name == "all" else (find_mode(name),)
+    return MODES if name == ALL else (find_mode(name),)
+
+
+def each_system(options: argparse.Namespace) -> list[argparse.Namespace]:
+    """``options`` for one scenario and one memory model each, where ``all`` asks for
+    more."""
+    scenarios = SCENARIOS if options.scenario == ALL else (options.scenario,)
+    memories = (SC, TSO) if options.memory == ALL else (options.memory,)
+    result = []
+    for scenario in scenarios:
+        for memory in memories:
+            own = {**vars(options), "scenario": scenario, "memory": memory}
+            if options.memory == ALL and memory == SC:
+                # They are for the other one.
+                own |= {"store_buffer": None, "disputed": []}
+            result.append(argparse.Namespace(**own))
+    return result
 
 
 def add_proposal(parser: argparse._ActionsContainer) -> None:
@@ -182,10 +202,13 @@ def engine(options: argparse.Namespace, searches: int) -> Engine:
     )
 
 
-def add_memory(parser: argparse.ArgumentParser) -> None:
-    """``--memory sc|tso`` and ``--store-buffer``."""
+def add_memory(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """``--memory sc|tso`` and ``--store-buffer``; ``several`` also allows ``all``."""
     parser.add_argument(
-        "--memory", choices=(SC, TSO), default=SC, help=f"the memory model (default: {SC})"
+        "--memory",
+        choices=(SC, TSO, ALL) if several else (SC, TSO),
+        default=SC,
+        help=f"the memory model{', or all of them' if several else ''} (default: {SC})",
     )
     # 0 is left to the bounds, which name the largest as well.
     parser.add_argument(
@@ -233,9 +256,12 @@ def store_buffer(options: argparse.Namespace) -> int | None:
     return DEFAULT_STORE_BUFFER if bound is None else bound
 
 
-def add_kernel(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
+def add_kernel(
+    parser: argparse.ArgumentParser, *, several: bool = False
+) -> argparse._MutuallyExclusiveGroup:
     """``--proposal`` or ``--kernel``, ``--scenario`` and ``--exemptions``; the
-    group of the first two."""
+    group of the first two.  ``several`` also allows the scenario ``all``."""
+    every = f"; all stands for {', '.join(SCENARIOS)}" if several else ""
     kernel = parser.add_mutually_exclusive_group()
     add_proposal(kernel)
     kernel.add_argument(
@@ -247,7 +273,7 @@ def add_kernel(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGr
         "--scenario",
         default="boot",
         metavar="NAME|FILE.py",
-        help=f"{', '.join(scenario_names())}, or a file of your own (default: boot)",
+        help=f"{', '.join(scenario_names())}, or a file of your own{every} (default: boot)",
     )
     parser.add_argument(
         "--exemptions", metavar="FILE.toml", help="further places where properties do not count"
@@ -289,9 +315,9 @@ _COUNTS = {
 }
 
 
-def add_bounds(parser: argparse.ArgumentParser) -> None:
-    """The memory model, and how large the system is."""
-    add_memory(parser)
+def add_bounds(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """The memory model, or with ``several`` all of them, and how large the system is."""
+    add_memory(parser, several=several)
     add_disputed(parser)
     add_sizes(parser, Bounds().cpus, "as many as --cpus")
     add_counts(parser, tuple(_COUNTS))

@@ -180,30 +180,59 @@ static inline unsigned next_unit(const struct search *s, uint64_t *units, unsign
 	return bit;
 }
 
-int judge(struct thread *t, const struct wide *state, word key, uint64_t units, uint64_t level)
+/* Judge a state by one unit, which sees `seen` of it. */
+static int judge_unit(struct thread *t, unsigned unit, const struct wide *state, word key,
+    word seen, uint64_t level)
+{
+	struct search *s = t->search;
+	struct unit *u = &s->unit[unit];
+	word value;
+
+	if (seen == 0 || !memo_get(&u->memo, seen, &value)) {
+		int answer = ask(t, u, state, key, level), status;
+
+		if (answer < 0)
+			return -1;
+		value = (word)answer;
+		pthread_mutex_lock(&s->lock);
+		watch_cells(t, u, unit_bit(unit));
+		status = keep_answer(s, t, u, state, value);
+		pthread_mutex_unlock(&s->lock);
+		if (status)
+			return -1;
+	}
+	if (value)
+		note(s, &s->violation[u->invariant], state, key, level, 0);
+	return 0;
+}
+
+int judge_asked(struct thread *t, uint64_t level)
+{
+	unsigned count = t->asked_count;
+
+	t->asked_count = 0;
+	for (unsigned i = 0; i < count; i++) {
+		const struct asked *asked = &t->asked[i];
+
+		if (judge_unit(t, asked->unit, asked->state, asked->key, asked->seen, level))
+			return -1;
+	}
+	return 0;
+}
+
+int judge_later(struct thread *t, const struct wide *state, word key, uint64_t units,
+    uint64_t level)
 {
 	struct search *s = t->search;
 
 	for (unsigned i = next_unit(s, &units, 0); i < s->units; i = next_unit(s, &units, i + 1)) {
 		struct unit *u = &s->unit[i];
-		word seen, value;
+		word seen = seen_by(s, u, state);
 
-		seen = seen_by(s, u, state);
-		if (seen == 0 || !memo_get(&u->memo, seen, &value)) {
-			int answer = ask(t, u, state, key, level), status;
-
-			if (answer < 0)
-				return -1;
-			value = (word)answer;
-			pthread_mutex_lock(&s->lock);
-			watch_cells(t, u, unit_bit(i));
-			status = keep_answer(s, t, u, state, value);
-			pthread_mutex_unlock(&s->lock);
-			if (status)
-				return -1;
-		}
-		if (value)
-			note(s, &s->violation[u->invariant], state, key, level, 0);
+		if (t->asked_count == MOST_ASKED && judge_asked(t, level))
+			return -1;
+		t->asked[t->asked_count++] = (struct asked){state, key, seen, i};
+		memo_prefetch(&u->memo, seen);
 	}
 	return 0;
 }

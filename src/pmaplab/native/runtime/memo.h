@@ -41,6 +41,13 @@ static inline uint64_t memo_hash(word key)
 	return x ^ x >> 32;
 }
 
+static inline void memo_prefetch(const struct memo *memo, word key)
+{
+	const struct entries *all = __atomic_load_n(&memo->entries, __ATOMIC_ACQUIRE);
+
+	__builtin_prefetch(&all->entry[memo_hash(key) & all->last]);
+}
+
 /* Whether `key` is there.  Its top bit is set: that of a free entry is not. */
 static inline int memo_get(const struct memo *memo, word key, word *value)
 {

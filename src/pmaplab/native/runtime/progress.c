@@ -14,6 +14,8 @@
 
 #include "search.h"
 
+enum { AHEAD_MARKS = 32, AHEAD_STEPS = 8 };
+
 struct rest {
 	uint64_t *at;		/* places in the history */
 	uint64_t *moves;	/* by state: who can still move */
@@ -32,16 +34,19 @@ static enum expanded expand_key(struct thread *t, word key, struct wide *state, 
 
 /* The key of the successor number `n` of a state: it is there, as all are.  Who moves
  * on the way to it, besides the first, is added to `moved`. */
-static int key_of_successor(struct thread *t, const struct wide *state, unsigned n, word *key,
-    uint64_t *moved)
+static int key_of_successor(struct thread *t, const struct wide *state, word from, unsigned n,
+    word *key, uint64_t *moved)
 {
 	struct wide to = successor(state, &t->found[n]);
 	uint64_t concerns = 0;
+	unsigned changed = 0;
 
 	if (t->search->reduction != NULL && run_on(t, &to, &concerns, moved) != EXPANDED)
 		return -1;
-	*key = 0;
-	return key_of_state(t->search, &to, ALL_LANES, 0, key);
+	for (unsigned i = 0; i < LANES; i++)
+		changed |= (unsigned)(to.lane[i] != state->lane[i]) << i;
+	*key = from;
+	return key_of_state(t->search, &to, changed, 0, key);
 }
 
 /* Whether a successor is fine; -1 for an error. */
@@ -55,10 +60,18 @@ static int fine(struct thread *t, word key)
 	if (how == NO_ROOM || how == BROKEN)
 		return -1;
 	for (unsigned i = 0; i < t->found_count; i++) {
+		struct wide to = successor(&state, &t->found[i]);
+
+		for (unsigned n = 0; n < LANES; n++) {
+			if (to.lane[n] != state.lane[n])
+				lane_prefetch(&s->lane[n], to.lane[n]);
+		}
+	}
+	for (unsigned i = 0; i < t->found_count; i++) {
 		const uint64_t *slot;
 		word to;
 
-		if (key_of_successor(t, &state, i, &to, &moved))
+		if (key_of_successor(t, &state, key, i, &to, &moved))
 			return -1;
 		slot = store_find(&s->store, stored(s, to));
 		if (slot == NULL)
@@ -72,12 +85,19 @@ static int fine(struct thread *t, word key)
 /* Mark the states that wait; their number, or -1 for an error. */
 static int64_t mark_waiting(struct search *s)
 {
+	uint64_t next = 0;
 	int64_t count = 0;
 
 	for (uint64_t at = 0; at < s->history.count; at++) {
 		word key = history_get(&s->history, at);
 		uint64_t *slot;
 
+		for (; next < s->history.count && next < at + AHEAD_MARKS; next++) {
+			word later = history_get(&s->history, next);
+
+			if (later != plain_key(later))
+				(void)store_prefetch(&s->store, stored(s, plain_key(later)));
+		}
 		if (key == plain_key(key))
 			continue;
 		slot = store_find(&s->store, stored(s, plain_key(key)));
@@ -93,11 +113,22 @@ static int64_t mark_waiting(struct search *s)
 static int first_round(struct search *s, struct rest *rest)
 {
 	struct thread *t = &s->thread[0];
+	uint64_t next = s->history.count;
 
 	for (uint64_t at = s->history.count; at-- > 0;) {
 		word key = history_get(&s->history, at);
 		int is_fine;
 
+		for (; next > 0 && next + AHEAD_STEPS > at; next--) {
+			word later = history_get(&s->history, next - 1);
+			struct wide state;
+
+			if (later == plain_key(later))
+				continue;
+			state = state_of_key(s, plain_key(later));
+			foresee(s, &state);
+			(void)store_prefetch(&s->store, stored(s, plain_key(later)));
+		}
 		if (key == plain_key(key))
 			continue;
 		is_fine = fine(t, plain_key(key));
@@ -170,7 +201,7 @@ static int work_out(struct search *s, struct rest *rest)
 			if (how == NO_ROOM || how == BROKEN)
 				return -1;
 			for (unsigned n = 0; n < t->found_count; n++) {
-				if (key_of_successor(t, &state, n, &to, &moves) ||
+				if (key_of_successor(t, &state, key, n, &to, &moves) ||
 				    !memo_get(&rest->number, to | KEY_BIT, &number))
 					return -1;
 				moves |= rest->moves[(uint64_t)number];

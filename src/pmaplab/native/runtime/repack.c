@@ -7,7 +7,7 @@
 
 enum {
 	AHEAD = 16,		/* states whose slots are fetched before they are put */
-	MANY_BUCKETS = 1 << 17,	/* beyond which a store grows by a quarter */
+	MANY_BUCKETS = 1 << 19,	/* beyond which a store grows by a quarter */
 	SPARE = 3		/* bits that a field gets at most on top of what it needs */
 };
 
@@ -213,18 +213,31 @@ static struct wide moved_state(const struct change *c, word key)
 	return result;
 }
 
-static word changed_key(struct search *s, const struct change *c, word key)
+/* The states of a part of the history in their new lanes, one after the other, with
+ * what lanes hold of them asked for early. */
+struct moving {
+	struct wide state[AHEAD];
+	uint64_t next, to;
+};
+
+static const struct wide *move_next(const struct search *s, const struct change *c,
+    struct moving *m, uint64_t at)
 {
-	word result = key & (word)1 << FLAG_BIT;
+	for (; m->next < m->to && m->next < at + AHEAD; m->next++) {
+		struct wide *state = &m->state[m->next % AHEAD];
 
-	key = plain_key(key);
-	if (c->anew) {
-		struct wide state = moved_state(c, key);
-
-		/* All of them are known. */
-		(void)key_of_state(s, &state, ALL_LANES, 0, &result);
-		return result;
+		*state = moved_state(c, plain_key(history_get(&s->history, m->next)));
+		for (unsigned i = 0; i < LANES; i++)
+			lane_prefetch(&s->lane[i], state->lane[i]);
 	}
+	return &m->state[at % AHEAD];
+}
+
+/* In lanes of the same contents. */
+static word shifted_key(const struct search *s, const struct change *c, word key)
+{
+	word result = 0;
+
 	for (unsigned i = 0; i < LANES; i++) {
 		const struct lane *lane = &c->before[i];
 
@@ -234,10 +247,33 @@ static word changed_key(struct search *s, const struct change *c, word key)
 	return result;
 }
 
+static word changed_key(struct search *s, const struct change *c, word key)
+{
+	struct wide state;
+	word result = 0;
+
+	if (!c->anew)
+		return shifted_key(s, c, key);
+	state = moved_state(c, key);
+	/* All of them are known. */
+	(void)key_of_state(s, &state, ALL_LANES, 0, &result);
+	return result;
+}
+
 static void change_range(struct search *s, void *change, uint64_t from, uint64_t to)
 {
-	for (uint64_t at = from; at < to; at++)
-		history_set(&s->history, at, changed_key(s, change, history_get(&s->history, at)));
+	struct change *c = change;
+	struct moving moving = {.next = from, .to = to};
+
+	for (uint64_t at = from; at < to; at++) {
+		word key = history_get(&s->history, at), result = 0;
+
+		if (c->anew)
+			(void)key_of_state(s, move_next(s, c, &moving, at), ALL_LANES, 0, &result);
+		else
+			result = shifted_key(s, c, plain_key(key));
+		history_set(&s->history, at, result | (key & (word)1 << FLAG_BIT));
+	}
 }
 
 static int change_keys(struct search *s, struct change *c)
@@ -358,17 +394,19 @@ static uint64_t moved_content(const void *how, uint64_t content)
 /* Fill new lanes with what states hold. */
 static int fill_lanes(struct search *s, struct change *c)
 {
+	struct moving moving = {.next = 0, .to = s->history.count};
+
 	for (unsigned i = 0; i < LANES; i++) {
 		if (lane_open(&s->lane[i], FIRST_SLOT_BITS, 40))
 			return -1;
 	}
 	for (uint64_t at = 0; at < s->history.count; at++) {
-		struct wide state = moved_state(c, plain_key(history_get(&s->history, at)));
+		const struct wide *state = move_next(s, c, &moving, at);
 
 		for (unsigned i = 0; i < LANES; i++) {
 			uint64_t number;
 
-			while (lane_number(&s->lane[i], state.lane[i], 1, &number)) {
+			while (lane_number(&s->lane[i], state->lane[i], 1, &number)) {
 				if (lane_grow(&s->lane[i], s->lane[i].bits + 1, 40))
 					return -1;
 			}

@@ -122,12 +122,14 @@ static int drain(struct thread *t)
 		if (how == STORED_BEFORE)
 			continue;
 		t->out[t->out_count++] = narrow(p->key);
-		if ((p->concerns && judge(t, &p->to, p->key, p->concerns, s->level + 1)) ||
+		if ((p->concerns && judge_later(t, &p->to, p->key, p->concerns, s->level + 1)) ||
 		    (t->out_count == OUT && flush(t))) {
 			status = -1;
 			break;
 		}
 	}
+	if (judge_asked(t, s->level + 1))
+		status = -1;
 	memmove(t->batch, &t->batch[i], (t->batch_count - i) * sizeof(*t->batch));
 	t->batch_count -= i;
 	return status;
@@ -477,7 +479,7 @@ static int begin(struct search *s)
 		stop(s, STOPPED_MEMORY);
 		return -1;
 	}
-	return judge(t, &state, key, ~(uint64_t)0, 0);
+	return judge_later(t, &state, key, ~(uint64_t)0, 0) || judge_asked(t, 0) ? -1 : 0;
 }
 
 static uint64_t transitions(const struct search *s)

@@ -141,7 +141,14 @@ struct pending {
 	unsigned changed;
 };
 
-enum { ALL_LANES = (1 << LANES) - 1 };
+enum { ALL_LANES = (1 << LANES) - 1, MOST_ASKED = 128 };
+
+/* A question to a unit, whose kept answer is asked for. */
+struct asked {
+	const struct wide *state;
+	word key, seen;
+	unsigned unit;
+};
 
 struct thread {
 	struct search *search;
@@ -153,6 +160,8 @@ struct thread {
 	word key;		/* of the state that is expanded */
 	struct pending *batch;
 	unsigned batch_count, batch_room;
+	struct asked asked[MOST_ASKED];
+	unsigned asked_count;
 	struct packed *out;
 	unsigned out_count;
 	struct wide *found;	/* of one expansion: differences, and more, as above */
@@ -379,8 +388,11 @@ enum expanded run_on(struct thread *t, struct wide *state, uint64_t *concerns, u
 int invariants_open(struct search *s);
 /* Of a unit, in a set of units. */
 uint64_t unit_bit(unsigned unit);
-/* Ask the units in a set about a state at a level; 0, or -1 for an error. */
-int judge(struct thread *t, const struct wide *state, word key, uint64_t units, uint64_t level);
+/* Ask the units in a set about a state at a level, which stays where it is until
+ * judge_asked() has answered; 0, or -1 for an error. */
+int judge_later(struct thread *t, const struct wide *state, word key, uint64_t units,
+    uint64_t level);
+int judge_asked(struct thread *t, uint64_t level);
 /* See all cells that were read. */
 int invariants_renew(struct search *s);
 /* Room for as many contents as there can be now. */
