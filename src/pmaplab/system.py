@@ -34,6 +34,7 @@ from pmaplab.ir.nodes import Program
 from pmaplab.ir.verify import verify
 from pmaplab.machine.interrupts import suspend_threads
 from pmaplab.machine.modes import Mode
+from pmaplab.machine.preemption import ASK, ROOTS, WAIT, add_contexts, preempt_threads
 from pmaplab.machine.tso import LARGEST_BOUND, before_buffers, tso
 from pmaplab.memory import direct, outside
 from pmaplab.properties.regions import DEFAULT_FILE, Exemption, Regions, mark_regions, read_regions
@@ -47,6 +48,13 @@ PROPERTY_MODULES = (
 )
 # Properties of a machine with pages.
 PAGING_MODULES = ("pmaplab.properties.stale",)
+# What takes the place of the switch, and of what CPUs run, where threads are preempted.
+PREEMPTION_MODULES = (
+    "pmaplab.kernels.freebsd.kern.kern_switch",
+    "pmaplab.scenarios.preemption",
+)
+# What a scenario has for it: one operation.
+OPERATION = "thread_operation"
 # What the kernel really has (sys/amd64/include/pmap.h).
 PMAP_PCID_OVERMAX = 0x1000
 PMAP_PCID_OVERMAX_KERN = 0x800
@@ -69,6 +77,7 @@ class Bounds:
     memory model tso; None stands for sc.  Sources disagree whether INVPCID
     drains the store buffer (``invpcid_drains``) and whether page walks see what
     waits in the CPU's own (``walker_forwards``): 1 for yes; no allows more.
+    ``preemptions`` is how often threads are preempted in a run (0 to 8).
     """
 
     cpus: int = 2
@@ -81,6 +90,7 @@ class Bounds:
     store_buffer: int | None = None
     invpcid_drains: int = 0
     walker_forwards: int = 0
+    preemptions: int = 0
 
     def check(self) -> None:
         """Raises UsageError for bounds that make no machine."""
@@ -99,6 +109,7 @@ class Bounds:
             ("--processes", self.processes, 1, 1024),
             ("--operations", self.operations, 1, 10**6),
             ("--pages", self.pages, 0, 64),
+            ("--preemptions", self.preemptions, 0, 8),
             ("--pcids", 1 if self.pcids is None else self.pcids, 1, PMAP_PCID_OVERMAX_KERN - 2),
         ):
             if not least <= value <= most:
@@ -210,6 +221,8 @@ def _lowered(
     files: dict[str, SourceFile] = {}
     if tree is not None:
         replacements = (*_package_files_of(tree.api.modules), *replacements)
+    if bounds.preemptions:
+        replacements = (*_package_files_of(PREEMPTION_MODULES), *replacements)
     extra = [name for source in replacements for name in imports(source)]
     replacing = {source.name for source in replacements}
     for source in (
@@ -226,6 +239,7 @@ def _lowered(
         options(mode, bounds),
         cpus=bounds.cpus,
         foreign=tree,
+        roots=ROOTS if bounds.preemptions else (),
     )
 
 
@@ -262,6 +276,8 @@ def build_system(
         raise file.located(error) from None
     sysctls = [s.function for s in lowered.sysctls.values() if s.function is not None]
     main, before = marked, replace(marked, agents=lowered.bring_up, must_reach=())
+    if bounds.preemptions:
+        main = marked = add_contexts(marked, bounds.preemptions)
     if bounds.store_buffer is not None:
         walkers = direct(marked) if bounds.pages else ()
         main = tso(
@@ -274,7 +290,11 @@ def build_system(
         )
         verify(main)
         before = before_buffers(before, main)
-    program = _placed(main, sysctls, marked)
+    if bounds.preemptions:
+        program = _preempted(_placed(main, [*sysctls, ASK], marked), marked, scenario)
+        before = replace(before, cpus=program.cpus)
+    else:
+        program = _placed(main, sysctls, marked)
     bring_up = _placed(before, sysctls) if lowered.bring_up else None
     return System(
         program,
@@ -296,7 +316,24 @@ def _placed(program: Program, keep: Sequence[str], plain: Program | None = None)
     roots += [*program.exempt_when.values(), *keep]
     wanted = reachable_functions(program, roots)
     functions = {name: f for name, f in program.functions.items() if name in wanted}
-    result = suspend_threads(cut(replace(program, functions=functions), plain))
+    result = suspend_threads(cut(replace(program, functions=functions), plain), WAIT)
+    verify(result)
+    return result
+
+
+def _preempted(program: Program, plain: Program, scenario: str) -> Program:
+    """``program``, its steps placed, with threads that are preempted in the
+    kernel: what scenarios do between its functions stands for user mode, and in
+    mi_switch a thread gives up its CPU anyway."""
+    own, ours = display_name(Path(scenario)), display_name(PACKAGE_ROOT / "scenarios")
+    spared = {
+        name
+        for name, function in program.functions.items()
+        if function.loc.file == own
+        or function.loc.file.startswith(f"{ours}/")
+        or name == "mi_switch"
+    }
+    result = preempt_threads(program, spared, plain)
     verify(result)
     return result
 
@@ -340,6 +377,7 @@ def options(mode: Mode, bounds: Bounds) -> dict[str, int]:
         "operations": bounds.operations,
         "invpcid_drains": bounds.invpcid_drains,
         "pages": bounds.pages,
+        "preemptions": bounds.preemptions,
         # One page table by vmspace (NVMSPACE), and one for the kernel.
         "page_tables": bounds.processes + bounds.cpus,
         "tlb_pcids": min(limit, PMAP_PCID_OVERMAX_KERN) if mode.pcid else 1,

@@ -231,6 +231,7 @@ _COUNTS = {
     "operations": "operations per CPU",
     "pcids": "PCIDs per CPU besides the kernel's",
     "pages": "user pages of an address space, and as many of the kernel",
+    "preemptions": "how often threads are preempted within operations",
 }
 
 

@@ -8,6 +8,7 @@ run are there twice.  The pass runs when the steps are placed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from pmaplab.errors import IRError, Location
@@ -37,11 +38,13 @@ FLAG = "in_interrupt"
 _HERE = "interrupted"
 
 
-def suspend_threads(program: Program) -> Program:
+def suspend_threads(program: Program, waiting: str | None = None) -> Program:
     """``program`` with the threads of interrupted CPUs at a stand.
 
-    It is returned as it is if it has no interrupt contexts.  Raises IRError
-    where the machine has no such register, or a name is taken.
+    A step that begins with a call of ``waiting`` is left to itself: it is made
+    without a CPU.  The program is returned as it is if it has no interrupt
+    contexts.  Raises IRError where the machine has no such register, or a name
+    is taken.
     """
     agents: dict[str, list[str]] = {THREAD: [], INTERRUPT: []}
     for agent in program.agents:
@@ -49,19 +52,33 @@ def suspend_threads(program: Program) -> Program:
     if not agents[INTERRUPT]:
         return program
     threads = _plain(program, agents[THREAD])
-    twice = threads & _plain(program, agents[INTERRUPT])
+    program = _apart(program, agents[INTERRUPT], threads, "in_interrupt")
     functions = dict(program.functions)
-    for name in twice:
-        functions[_twin(name)] = replace(functions[name], name=_twin(name))
-    for name in _plain(program, agents[INTERRUPT]):
-        target = _twin(name) if name in twice else name
-        if name in twice and target in program.functions:
-            raise IRError(f"the interrupt context needs the name {target!r} for itself")
-        functions[target] = _calling_twins(functions[target], twice)
-    guard = _Guard(program)
+    guard = Guard(program, waiting)
     entries = set(agents[THREAD])
     for name in threads:
         functions[name] = guard.guarded(functions[name], name in entries)
+    return replace(program, functions=functions)
+
+
+def called_twice(program: Program, entry: str, suffix: str) -> Program:
+    """``program`` in which ``entry`` has functions for itself, where other agents
+    run them too.  Raises IRError where a name is taken."""
+    others = [agent.entry for agent in program.agents if agent.entry != entry]
+    return _apart(program, [entry], _plain(program, others), suffix)
+
+
+def _apart(program: Program, entries: list[str], taken: set[str], suffix: str) -> Program:
+    own = _plain(program, entries)
+    twice = {name: f"{name}_{suffix}" for name in own & taken}
+    functions = dict(program.functions)
+    for name, twin in twice.items():
+        if twin in functions:
+            raise IRError(f"what runs {suffix.replace('_', ' ')} needs the name {twin!r} for itself")
+        functions[twin] = replace(functions[name], name=twin)
+    for name in own:
+        target = twice.get(name, name)
+        functions[target] = _calling_twins(functions[target], twice)
     return replace(program, functions=functions)
 
 
@@ -69,14 +86,10 @@ def _plain(program: Program, entries: list[str]) -> set[str]:
     return {n for n in reachable_functions(program, entries) if not program.functions[n].atomic}
 
 
-def _twin(name: str) -> str:
-    return f"{name}_in_interrupt"
-
-
-def _calling_twins(function: Function, twice: set[str]) -> Function:
+def _calling_twins(function: Function, twice: Mapping[str, str]) -> Function:
     def renamed(item: Instruction) -> Instruction:
         if isinstance(item, Call) and item.function in twice:
-            return replace(item, function=_twin(item.function))
+            return replace(item, function=twice[item.function])
         return item
 
     blocks = tuple(
@@ -86,8 +99,14 @@ def _calling_twins(function: Function, twice: set[str]) -> Function:
     return replace(function, blocks=blocks)
 
 
-class _Guard:
-    def __init__(self, program: Program) -> None:
+class Guard:
+    """What keeps a thread from going on while its CPU handles an interrupt."""
+
+    # How many instructions it is.
+    length = 2
+
+    def __init__(self, program: Program, waiting: str | None = None) -> None:
+        self.waiting = waiting
         decl = program.globals.get(REGISTERS)
         kind = decl.type if decl is not None else None
         if not isinstance(kind, Array) or not isinstance(kind.element, Struct):
@@ -100,22 +119,27 @@ class _Guard:
         )
         self.flag = FieldAddress(own, struct, FLAG, Pointer(BOOL))
 
-    def _code(self, loc: Location) -> tuple[Instruction, ...]:
+    def code(self, loc: Location) -> tuple[Instruction, ...]:
         return (
             Load(_HERE, self.flag, loc),
             Assume(Unary("not", Local(_HERE, BOOL), BOOL), loc),
         )
 
     def guarded(self, function: Function, entry: bool) -> Function:
+        """``function`` with the guard in each of its steps."""
         blocks = []
         for number, block in enumerate(function.blocks):
             code: list[Instruction] = []
-            if entry and number == 0:
-                code += self._code(function.loc)
-            for item in block.instructions:
+            if entry and number == 0 and not self._waits(block, 0):
+                code += self.code(function.loc)
+            for index, item in enumerate(block.instructions):
                 code.append(item)
-                if isinstance(item, Step):
-                    code += self._code(item.loc)
+                if isinstance(item, Step) and not self._waits(block, index):
+                    code += self.code(item.loc)
             blocks.append(Block(block.label, tuple(code), block.terminator))
         variables = {**function.variables, _HERE: BOOL}
         return replace(function, blocks=tuple(blocks), variables=variables)
+
+    def _waits(self, block: Block, index: int) -> bool:
+        following = block.instructions[index + 1 : index + 2]
+        return any(isinstance(i, Call) and i.function == self.waiting for i in following)
