@@ -51,7 +51,6 @@ from pmaplab.kernels.freebsd.sys.proc import (
     blocked_lock,
     sched_lock,
     thread,
-    thread0,
     threads,
 )
 from pmaplab.machine.x86_64 import CPU, mp_ncpus
@@ -119,14 +118,12 @@ def may_run(td: thread) -> bool:
 
 @atomic
 def choosethread() -> thread:
-    """Any thread on the run queue, or the CPU's own idle thread."""
+    """Any thread on the run queue, or the CPU's own idle thread; not thread0,
+    the swapper, which does nothing that idle threads do not."""
     atomic_thread_fence_seq_cst()  # TDQ_LOCK
-    n = choose(NTHREAD + 2)
+    n = choose(NTHREAD + 1)
     if n < NTHREAD:
         td = threads[n]
-        assume(td.td_state == TDS_RUNQ and may_run(td))
-    elif n == NTHREAD:
-        td = thread0
         assume(td.td_state == TDS_RUNQ and may_run(td))
     else:
         td = PCPU.idlethread
