@@ -141,7 +141,7 @@ class System:
     sources: Mapping[str, Source]
     exemptions: Mapping[str, Exemption]
     options_used: frozenset[str]
-    # ``program`` without store buffers, where it has some.
+    # ``program`` without store buffers and preemption, where it has some.
     plain: Program | None = None
     # What of a tree it has.
     tree: Used | None = None
@@ -303,7 +303,7 @@ def build_system(
         lowered.sources,
         {e.region: e for e in regions.exemptions if e.region in program.regions},
         lowered.options_used,
-        None if bounds.store_buffer is None else marked,
+        marked if bounds.preemptions or bounds.store_buffer is not None else None,
         None if tree is None else tree.used(program),
     )
 

@@ -74,6 +74,7 @@ from pmaplab.machine.interrupts import Guard, called_twice
 
 CONTEXTS = "contexts"
 FIELD = "cpu"
+LAST = "last"
 # The functions of the kernel that the passes know.
 WAIT = "next_thread"
 BEGIN = "fork_trampoline"
@@ -137,6 +138,15 @@ def waits(block: Block, index: int) -> bool:
     return any(isinstance(item, Call) and item.function == WAIT for item in following)
 
 
+def contexts_of(program: Program) -> int | None:
+    """How many CPUs the contexts of a result of :func:`preempt_threads` run on;
+    None for any other program."""
+    if _SPARE not in program.functions:
+        return None
+    others = sum(agent.context == THREAD and agent.entry == _SPARE for agent in program.agents)
+    return sum(agent.context == THREAD for agent in program.agents) - others
+
+
 class _Pass:
     def __init__(self, program: Program, spared: frozenset[str], plain: Program) -> None:
         threads = [a for a in program.agents if a.context == THREAD and a.entry != PREEMPT]
@@ -180,9 +190,8 @@ class _Pass:
         for name, function in program.functions.items():
             if name in bound:
                 function = self._standing(function, name in moving)
-            if name in asked:
-                function = self._asked(function)
-            functions[name] = self._relocated(function)
+            function = self._relocated(function)
+            functions[name] = self._asked(function) if name in asked else function
         contexts = max(a.cpu for a in program.agents) + 1
         return replace(program, functions=functions, cpus=contexts)
 
