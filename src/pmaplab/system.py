@@ -170,6 +170,7 @@ def scenario_names() -> list[str]:
         path.stem
         for path in (PACKAGE_ROOT / "scenarios").glob("*.py")
         if "@thread_context" in path.read_text(encoding="utf-8")
+        and f"pmaplab.scenarios.{path.stem}" not in PREEMPTION_MODULES
     )
 
 
@@ -222,7 +223,7 @@ def _lowered(
     if tree is not None:
         replacements = (*_package_files_of(tree.api.modules), *replacements)
     if bounds.preemptions:
-        replacements = (*_package_files_of(PREEMPTION_MODULES), *replacements)
+        replacements = (*_preemption_files(scenario, replacements), *replacements)
     extra = [name for source in replacements for name in imports(source)]
     replacing = {source.name for source in replacements}
     for source in (
@@ -241,6 +242,38 @@ def _lowered(
         foreign=tree,
         roots=ROOTS if bounds.preemptions else (),
     )
+
+
+def _preemption_files(
+    scenario: str, replacements: tuple[SourceFile, ...]
+) -> tuple[SourceFile, ...]:
+    """What makes threads preemptible.
+
+    Raises UsageError for a scenario without operations in which they could be,
+    and InputError for replacements of what it consists of.
+    """
+    declared = {name for source in load_scenario(scenario) for name in _functions(source)}
+    marked = any("@bring_up_context" in source.text for source in load_scenario(scenario))
+    if OPERATION not in declared or not marked:
+        raise UsageError(
+            f"the scenario {scenario} has no operations in which threads are preempted",
+            advice=f"--preemptions is for {' and '.join(_BOUNDS)}, or for a FILE.py with a "
+            f"function {OPERATION} and a bring-up",
+        )
+    files = _package_files_of(PREEMPTION_MODULES)
+    needed = {name for source in files for name in _functions(source)}
+    for source in replacements:
+        for name in sorted(needed & _functions(source)):
+            raise InputError(
+                f"{source.name} replaces {name}, which is another function where threads are "
+                "preempted",
+                advice="leave out --preemptions",
+            )
+    return files
+
+
+def _functions(source: SourceFile) -> set[str]:
+    return {node.name for node in source.tree.body if isinstance(node, ast.FunctionDef)}
 
 
 def lower_only(tree: CProgram, mode: Mode, bounds: Bounds) -> None:

@@ -18,6 +18,7 @@ from pmaplab.cli.options import (
     add_kernel,
     add_limits,
     add_mode,
+    add_preemptions,
     engine,
     limits,
     modes,
@@ -62,6 +63,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_tree(kernel, parser)
     add_mode(parser, "all", several=True)
     add_bounds(parser)
+    add_preemptions(parser)
     parser.add_argument("--property", metavar="NAME", help="judge this property only")
     add_limits(parser)
     add_engine(parser)

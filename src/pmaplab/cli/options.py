@@ -231,7 +231,6 @@ _COUNTS = {
     "operations": "operations per CPU",
     "pcids": "PCIDs per CPU besides the kernel's",
     "pages": "user pages of an address space, and as many of the kernel",
-    "preemptions": "how often threads are preempted within operations",
 }
 
 
@@ -247,6 +246,18 @@ def add_bounds(parser: argparse.ArgumentParser) -> None:
             metavar="N",
             help=f"{what} (default: {_default(name)})",
         )
+
+
+def add_preemptions(parser: argparse.ArgumentParser) -> None:
+    """``--preemptions``."""
+    parser.add_argument(
+        "--preemptions",
+        type=whole(),
+        default=0,
+        metavar="N",
+        help="how often threads are preempted within operations, in activate and shootdown "
+        "(default: 0)",
+    )
 
 
 def _default(name: str) -> str:
@@ -265,6 +276,7 @@ def bounds(options: argparse.Namespace) -> Bounds:
         cpus=options.cpus,
         maxcpu=max(options.cpus, 1) if options.maxcpu is None else options.maxcpu,
         store_buffer=store_buffer(options),
+        preemptions=getattr(options, "preemptions", 0),
         **disputed(options),
         **{name: value for name, value in asked.items() if value is not None},
     )

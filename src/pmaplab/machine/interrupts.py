@@ -74,7 +74,8 @@ def _apart(program: Program, entries: list[str], taken: set[str], suffix: str) -
     functions = dict(program.functions)
     for name, twin in twice.items():
         if twin in functions:
-            raise IRError(f"what runs {suffix.replace('_', ' ')} needs the name {twin!r} for itself")
+            context = suffix.removeprefix("in_")
+            raise IRError(f"the {context} context needs the name {twin!r} for itself")
         functions[twin] = replace(functions[name], name=twin)
     for name in own:
         target = twice.get(name, name)

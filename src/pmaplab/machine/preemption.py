@@ -181,9 +181,7 @@ class _Pass:
         functions[BEGIN] = self._at_once(functions[BEGIN])
         for name in self._plain([a.entry for a in threads]) - self.spared:
             functions[name] = _Points(self, functions[name]).run()
-        self.program = program = replace(
-            program, functions=functions, agents=self._agents(threads)
-        )
+        self.program = program = replace(program, functions=functions, agents=self._agents(threads))
         moving = {a.entry for a in program.agents if a.context != STORE_BUFFER}
         bound = self._plain(moving)
         asked = {i.function for i in program.invariants}.union(program.exempt_when.values())
@@ -283,14 +281,21 @@ class _Pass:
                     )
         loc, labels = function.loc, {block.label for block in function.blocks}
         first, skip, here = (_fresh(name, labels) for name in ("asked", "nowhere", "somewhere"))
-        runs = Binary("land", Binary("lt", ThisCpu(), Const(self.count, U32), BOOL),
-                      Binary("ne", HERE, self.nowhere, BOOL), BOOL)
+        runs = Binary(
+            "land",
+            Binary("lt", ThisCpu(), Const(self.count, U32), BOOL),
+            Binary("ne", HERE, self.nowhere, BOOL),
+            BOOL,
+        )
         nothing = None if function.result is None else Const(0, function.result)
         blocks = [
             Block(first, (self._load(loc),), Branch(runs, here, skip, loc)),
             Block(skip, (), Return(nothing, loc)),
-            Block(here, (Assign(function.parameters[0], HERE, loc),),
-                  Jump(function.blocks[0].label, loc)),
+            Block(
+                here,
+                (Assign(function.parameters[0], HERE, loc),),
+                Jump(function.blocks[0].label, loc),
+            ),
             *function.blocks,
         ]
         return _with(function, blocks)
@@ -316,7 +321,9 @@ class _Pass:
         if known is None:
             ends = (b.terminator for b in function.blocks)
             known = any(self.depends(function, item) for item in instructions(function)) or any(
-                isinstance(sub, ThisCpu) for e in ends for o in operands(e)
+                isinstance(sub, ThisCpu)
+                for e in ends
+                for o in operands(e)
                 for sub in subexpressions(o)
             )
             self.by_cpu[function.name] = known

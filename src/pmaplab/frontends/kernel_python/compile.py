@@ -84,9 +84,7 @@ def compile_files(
     for source in replacements:
         imports(source)
         declarations.add_file(source, replaces=True)
-    return _Compiler(
-        declarations, options, cpus, [*files, *replacements], foreign, roots
-    ).run()
+    return _Compiler(declarations, options, cpus, [*files, *replacements], foreign, roots).run()
 
 
 class Foreign(Protocol):

@@ -51,6 +51,7 @@ from pmaplab.kernels.freebsd.sys.proc import (
     blocked_lock,
     sched_lock,
     thread,
+    thread0,
     threads,
 )
 from pmaplab.machine.x86_64 import CPU, mp_ncpus
@@ -87,8 +88,11 @@ def preemptible() -> bool:
     """Whether the thread is preempted at this point: where it can, it may or may
     not."""
     global preemptions
-    if PCPU.curthread.td_critnest != 0 or not CPU.rflags_if or preemptions >= PREEMPTIONS:
+    td = PCPU.curthread
+    if td.td_critnest != 0 or not CPU.rflags_if or preemptions >= PREEMPTIONS:
         return False
+    if td == PCPU.idlethread:
+        return False  # it has nothing to do in between
     if choose(2) == 0:
         return False
     preemptions += 1
@@ -107,6 +111,15 @@ def own_context() -> u32:
 
 
 @atomic
+def has_context(td: thread) -> bool:
+    """Whether it was preempted."""
+    for i in range(NCONTEXT):
+        if contexts[i].td == td:
+            return True
+    return False
+
+
+@atomic
 def may_run(td: thread) -> bool:
     """THREAD_CAN_MIGRATE, or it is where it was."""
     if td.td_pinned != 0:
@@ -119,12 +132,16 @@ def may_run(td: thread) -> bool:
 @atomic
 def choosethread() -> thread:
     """Any thread on the run queue, or the CPU's own idle thread; not thread0,
-    the swapper, which does nothing that idle threads do not."""
+    the swapper, which does nothing that idle threads do not, unless it was
+    preempted."""
     atomic_thread_fence_seq_cst()  # TDQ_LOCK
-    n = choose(NTHREAD + 1)
+    n = choose(NTHREAD + 2)
     if n < NTHREAD:
         td = threads[n]
         assume(td.td_state == TDS_RUNQ and may_run(td))
+    elif n == NTHREAD:
+        td = thread0
+        assume(td.td_state == TDS_RUNQ and has_context(td) and may_run(td))
     else:
         td = PCPU.idlethread
     td.td_state = TDS_RUNNING
@@ -188,11 +205,8 @@ def runq_preempted() -> thread:
     if not preempted_threads():
         return td
     newtd = runq_exchange(td)
-    for i in range(NCONTEXT):
-        if contexts[i].td == newtd:
-            return newtd
-    assume(False)
-    return td
+    assume(has_context(newtd))
+    return newtd
 
 
 # --- mutexes ----------------------------------------------------------------------
