@@ -31,12 +31,12 @@ from pmaplab.scenarios.operations import OPERATIONS
 from pmaplab.scenarios.power_on import bring_up
 
 
-class cell:
+class Cell:
     taken: bool
 
 
-cells: Annotated[list[cell], option("mp_ncpus")] = static()
-CELL: cell = own(cells)
+cells: Annotated[list[Cell], option("mp_ncpus")] = static()
+CELL: Cell = own(cells)
 
 
 @atomic
