@@ -35,7 +35,7 @@ from pmaplab.ir.types import BOOL, Array, Pointer, Struct
 
 REGISTERS = "cpus"
 FLAG = "in_interrupt"
-_HERE = "interrupted"
+INTERRUPTED = "interrupted"
 
 
 def suspend_threads(program: Program, waiting: str | None = None) -> Program:
@@ -122,8 +122,8 @@ class Guard:
 
     def code(self, loc: Location) -> tuple[Instruction, ...]:
         return (
-            Load(_HERE, self.flag, loc),
-            Assume(Unary("not", Local(_HERE, BOOL), BOOL), loc),
+            Load(INTERRUPTED, self.flag, loc),
+            Assume(Unary("not", Local(INTERRUPTED, BOOL), BOOL), loc),
         )
 
     def guarded(self, function: Function, entry: bool) -> Function:
@@ -138,7 +138,7 @@ class Guard:
                 if isinstance(item, Step) and not self._waits(block, index):
                     code += self.code(item.loc)
             blocks.append(Block(block.label, tuple(code), block.terminator))
-        variables = {**function.variables, _HERE: BOOL}
+        variables = {**function.variables, INTERRUPTED: BOOL}
         return replace(function, blocks=tuple(blocks), variables=variables)
 
     def _waits(self, block: Block, index: int) -> bool:

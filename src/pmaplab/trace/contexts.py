@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pmaplab.ir.layout import Layout
 from pmaplab.ir.nodes import Call, Instruction, Load, Terminator, ThisCpu
 from pmaplab.ir.walk import with_expressions
+from pmaplab.machine.interrupts import INTERRUPTED
 from pmaplab.machine.preemption import ASK, CONTEXTS, FIELD, HERE, LAST, contexts_of
 from pmaplab.search.interpreter import State
 
@@ -28,12 +29,12 @@ class RunningOn:
         last = self.layout.address(CONTEXTS, f"[{number}].{LAST}")
         return found[0] if found else states[-1][last]
 
-
-def as_written(item: Instruction | Terminator) -> Instruction | Terminator | None:
-    """``item`` as it was before threads migrated; None for what was added."""
-    added = (isinstance(item, Load) and item.target == HERE.name) or (
-        isinstance(item, Call) and item.function == ASK
-    )
-    if added:
-        return None
-    return with_expressions(item, lambda expr: ThisCpu() if expr == HERE else expr)
+    def as_written(self, item: Instruction | Terminator) -> Instruction | Terminator | None:
+        """``item`` as it was before threads migrated; None for what was added."""
+        if contexts_of(self.layout.program) is None:
+            return item
+        if isinstance(item, Load) and item.target in (HERE.name, INTERRUPTED):
+            return None
+        if isinstance(item, Call) and item.function == ASK:
+            return None
+        return with_expressions(item, lambda expr: ThisCpu() if expr == HERE else expr)

@@ -20,7 +20,7 @@ from pmaplab.search.run import Runner
 from pmaplab.spec import RunSpec
 from pmaplab.system import System
 from pmaplab.trace.buffers import BufferedStores
-from pmaplab.trace.contexts import RunningOn, as_written
+from pmaplab.trace.contexts import RunningOn
 from pmaplab.trace.values import Values, field_of
 
 # A function, and what of it a step has executed.
@@ -159,7 +159,7 @@ class Recorder:
             function = program.functions[entry.function]
             if function.atomic or not isinstance(entry.item, Instruction):
                 continue
-            item = as_written(entry.item)
+            item = self.running.as_written(entry.item)
             if not isinstance(item, Instruction):
                 continue
             last = (entry.function, item)
