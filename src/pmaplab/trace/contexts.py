@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pmaplab.ir.layout import Layout
-from pmaplab.ir.nodes import Call, Instruction, Load, Terminator, ThisCpu
+from pmaplab.ir.nodes import Call, Instruction, Load, ThisCpu
 from pmaplab.ir.walk import with_expressions
 from pmaplab.machine.interrupts import INTERRUPTED
 from pmaplab.machine.preemption import ASK, CONTEXTS, FIELD, HERE, LAST, contexts_of
@@ -29,7 +29,7 @@ class RunningOn:
         last = self.layout.address(CONTEXTS, f"[{number}].{LAST}")
         return found[0] if found else states[-1][last]
 
-    def as_written(self, item: Instruction | Terminator) -> Instruction | Terminator | None:
+    def as_written(self, item: Instruction) -> Instruction | None:
         """``item`` as it was before threads migrated; None for what was added."""
         if contexts_of(self.layout.program) is None:
             return item

@@ -160,7 +160,7 @@ class Recorder:
             if function.atomic or not isinstance(entry.item, Instruction):
                 continue
             item = self.running.as_written(entry.item)
-            if not isinstance(item, Instruction):
+            if item is None:
                 continue
             last = (entry.function, item)
             if self.sharing.visible(function, item):

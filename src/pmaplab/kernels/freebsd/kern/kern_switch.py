@@ -217,12 +217,13 @@ def mtx_lock_or_owner(m: mtx) -> thread:
     """NULL with the mutex taken, or the owner, which runs in place of whoever
     waits, since that lends it its priority (turnstile_wait).  While the owner
     runs, or cannot run here, nothing happens."""
+    nobody: thread = NULL
     atomic_thread_fence_seq_cst()  # LOCK CMPXCHG
     td = PCPU.curthread
     owner = m.mtx_lock
     if owner == NULL:
         m.mtx_lock = td
-        return NULL
+        return nobody
     for i in range(NCONTEXT):
         if contexts[i].td == owner and is_waiting(i):
             spinlock_enter()  # thread_lock
@@ -233,7 +234,7 @@ def mtx_lock_or_owner(m: mtx) -> thread:
             sometimes("a thread waits for one that was preempted")
             return owner
     assume(False)
-    return NULL
+    return nobody
 
 
 def mtx_lock(m: mtx) -> None:
@@ -260,17 +261,18 @@ def pass_cpu(n: u32, td: thread) -> None:
 def release(old: thread, new: thread, lock: mtx) -> thread:
     """SETLK: release the old thread.  The thread to go on with, or NULL where
     the stack stays behind with the old one."""
+    nobody: thread = NULL
     atomic_swap_ptr(old.td_lock, lock)
     if CONTEXT.td == NULL:
         return new
     for i in range(NCONTEXT):
         if contexts[i].td == new and is_left(i):
             pass_cpu(i, new)
-            return NULL
+            return nobody
     for i in range(NCONTEXT):
         if contexts[i].td == NULL and is_left(i):
             pass_cpu(i, new)
-            return NULL
+            return nobody
     panic("there is no stack to go on with")
 
 
@@ -283,9 +285,10 @@ def is_left(n: u32) -> bool:
 def next_thread() -> thread:
     """Wait, without a CPU, until one goes on here.  NULL for a stack that nobody
     needs; one that was kept waits for its thread to be chosen."""
+    nobody: thread = NULL
     if CONTEXT.next == NULL:
         assume(CONTEXT.td == NULL)
-        return NULL
+        return nobody
     td = CONTEXT.next
     cpu = contexts[CONTEXT.giver].cpu
     contexts[CONTEXT.giver].cpu = NOWHERE
