@@ -18,7 +18,7 @@ from pmaplab.system import Bounds, System, build_system, pcid_limits
 from pmaplab.tree import TreeSpec, check_mode, load_program
 
 # Not in older files, which were all without.
-LATER_BOUNDS = ("pages", "store_buffer", "invpcid_drains", "walker_forwards")
+LATER_BOUNDS = ("pages", "store_buffer", "invpcid_drains", "walker_forwards", "preemptions")
 
 
 @dataclass(frozen=True, slots=True)

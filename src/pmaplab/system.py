@@ -35,6 +35,7 @@ from pmaplab.ir.nodes import Program
 from pmaplab.ir.verify import verify
 from pmaplab.machine.interrupts import suspend_threads
 from pmaplab.machine.modes import Mode
+from pmaplab.machine.preemption import ASK, ROOTS, WAIT, add_contexts, preempt_threads
 from pmaplab.machine.tso import LARGEST_BOUND, before_buffers, tso
 from pmaplab.memory import direct, outside
 from pmaplab.properties.regions import DEFAULT_FILE, Exemption, Regions, mark_regions, read_regions
@@ -48,6 +49,13 @@ PROPERTY_MODULES = (
 )
 # Properties of a machine with pages.
 PAGING_MODULES = ("pmaplab.properties.stale",)
+# What takes the place of the switch, and of what CPUs run, where threads are preempted.
+PREEMPTION_MODULES = (
+    "pmaplab.kernels.freebsd.kern.kern_switch",
+    "pmaplab.scenarios.preemption",
+)
+# What a scenario has for it: one operation.
+OPERATION = "thread_operation"
 # What the kernel really has (sys/amd64/include/pmap.h).
 PMAP_PCID_OVERMAX = 0x1000
 PMAP_PCID_OVERMAX_KERN = 0x800
@@ -70,6 +78,7 @@ class Bounds:
     memory model tso; None stands for sc.  Sources disagree whether INVPCID
     drains the store buffer (``invpcid_drains``) and whether page walks see what
     waits in the CPU's own (``walker_forwards``): 1 for yes; no allows more.
+    ``preemptions`` is how often threads are preempted in a run (0 to 8).
     """
 
     cpus: int = 2
@@ -82,6 +91,7 @@ class Bounds:
     store_buffer: int | None = None
     invpcid_drains: int = 0
     walker_forwards: int = 0
+    preemptions: int = 0
 
     def check(self) -> None:
         """Raises UsageError for bounds that make no machine."""
@@ -100,6 +110,7 @@ class Bounds:
             ("--processes", self.processes, 1, 1024),
             ("--operations", 1 if self.operations is None else self.operations, 1, 10**6),
             ("--pages", self.pages, 0, 64),
+            ("--preemptions", self.preemptions, 0, 8),
             ("--pcids", 1 if self.pcids is None else self.pcids, 1, PMAP_PCID_OVERMAX_KERN - 2),
         ):
             if not least <= value <= most:
@@ -131,7 +142,7 @@ class System:
     sources: Mapping[str, Source]
     exemptions: Mapping[str, Exemption]
     options_used: frozenset[str]
-    # ``program`` without store buffers, where it has some.
+    # ``program`` without store buffers and preemption, where it has some.
     plain: Program | None = None
     # Operations have no end, so generations have a normal form (generations.py).
     unbounded: bool = False
@@ -162,6 +173,7 @@ def scenario_names() -> list[str]:
         path.stem
         for path in (PACKAGE_ROOT / "scenarios").glob("*.py")
         if "@thread_context" in path.read_text(encoding="utf-8")
+        and f"pmaplab.scenarios.{path.stem}" not in PREEMPTION_MODULES
     )
 
 
@@ -213,6 +225,8 @@ def _lowered(
     files: dict[str, SourceFile] = {}
     if tree is not None:
         replacements = (*_package_files_of(tree.api.modules), *replacements)
+    if bounds.preemptions:
+        replacements = (*_preemption_files(scenario, replacements), *replacements)
     extra = [name for source in replacements for name in imports(source)]
     replacing = {source.name for source in replacements}
     for source in (
@@ -229,7 +243,40 @@ def _lowered(
         options(mode, bounds),
         cpus=bounds.cpus,
         foreign=tree,
+        roots=ROOTS if bounds.preemptions else (),
     )
+
+
+def _preemption_files(
+    scenario: str, replacements: tuple[SourceFile, ...]
+) -> tuple[SourceFile, ...]:
+    """What makes threads preemptible.
+
+    Raises UsageError for a scenario without operations in which they could be,
+    and InputError for replacements of what it consists of.
+    """
+    declared = {name for source in load_scenario(scenario) for name in _functions(source)}
+    marked = any("@bring_up_context" in source.text for source in load_scenario(scenario))
+    if OPERATION not in declared or not marked:
+        raise UsageError(
+            f"the scenario {scenario} has no operations in which threads are preempted",
+            advice=f"--preemptions is for {' and '.join(_BOUNDS)}, or for a FILE.py with a "
+            f"function {OPERATION} and a bring-up",
+        )
+    files = _package_files_of(PREEMPTION_MODULES)
+    needed = {name for source in files for name in _functions(source)}
+    for source in replacements:
+        for name in sorted(needed & _functions(source)):
+            raise InputError(
+                f"{source.name} replaces {name}, which is another function where threads are "
+                "preempted",
+                advice="leave out --preemptions",
+            )
+    return files
+
+
+def _functions(source: SourceFile) -> set[str]:
+    return {node.name for node in source.tree.body if isinstance(node, ast.FunctionDef)}
 
 
 def lower_only(tree: CProgram, mode: Mode, bounds: Bounds) -> None:
@@ -271,6 +318,8 @@ def build_system(
         raise file.located(error) from None
     sysctls = [s.function for s in lowered.sysctls.values() if s.function is not None]
     main, before = marked, replace(marked, agents=lowered.bring_up, must_reach=())
+    if bounds.preemptions:
+        main = marked = add_contexts(marked, bounds.preemptions)
     if bounds.store_buffer is not None:
         walkers = direct(marked) if bounds.pages else ()
         main = tso(
@@ -283,7 +332,11 @@ def build_system(
         )
         verify(main)
         before = before_buffers(before, main)
-    program = _placed(main, sysctls, marked)
+    if bounds.preemptions:
+        program = _preempted(_placed(main, [*sysctls, ASK], marked), marked, scenario)
+        before = replace(before, cpus=program.cpus)
+    else:
+        program = _placed(main, sysctls, marked)
     bring_up = _placed(before, sysctls) if lowered.bring_up else None
     return System(
         program,
@@ -292,7 +345,7 @@ def build_system(
         lowered.sources,
         {e.region: e for e in regions.exemptions if e.region in program.regions},
         lowered.options_used,
-        None if bounds.store_buffer is None else marked,
+        marked if bounds.preemptions or bounds.store_buffer is not None else None,
         bounds.operations is None,
         None if tree is None else tree.used(program),
     )
@@ -306,7 +359,24 @@ def _placed(program: Program, keep: Sequence[str], plain: Program | None = None)
     roots += [*program.exempt_when.values(), *keep]
     wanted = reachable_functions(program, roots)
     functions = {name: f for name, f in program.functions.items() if name in wanted}
-    result = suspend_threads(cut(replace(program, functions=functions), plain))
+    result = suspend_threads(cut(replace(program, functions=functions), plain), WAIT)
+    verify(result)
+    return result
+
+
+def _preempted(program: Program, plain: Program, scenario: str) -> Program:
+    """``program``, its steps placed, with threads that are preempted in the
+    kernel: what scenarios do between its functions stands for user mode, and in
+    mi_switch a thread gives up its CPU anyway."""
+    own, ours = display_name(Path(scenario)), display_name(PACKAGE_ROOT / "scenarios")
+    spared = {
+        name
+        for name, function in program.functions.items()
+        if function.loc.file == own
+        or function.loc.file.startswith(f"{ours}/")
+        or name == "mi_switch"
+    }
+    result = preempt_threads(program, spared, plain)
     verify(result)
     return result
 
@@ -351,6 +421,7 @@ def options(mode: Mode, bounds: Bounds) -> dict[str, int]:
         "unbounded": int(bounds.operations is None),
         "invpcid_drains": bounds.invpcid_drains,
         "pages": bounds.pages,
+        "preemptions": bounds.preemptions,
         # One page table by vmspace (NVMSPACE), and one for the kernel.
         "page_tables": bounds.processes + bounds.cpus,
         "tlb_pcids": min(limit, PMAP_PCID_OVERMAX_KERN) if mode.pcid else 1,

@@ -267,6 +267,8 @@ def test_what_sources_dispute_is_in_the_verdict(disputed: str | None, text: str)
         ),
         (("--scenario", "activate", "--pages", "0"), "the scenario activate has pages"),
         (("--scenario", "switch", "--pages", "65"), "--pages must be from 0 to 64, not 65"),
+        (("--preemptions", "9"), "--preemptions must be from 0 to 8, not 9"),
+        (("--preemptions", "1"), "the scenario boot has no operations in which threads are"),
         (
             ("--scenario", "shootdown", "--cpus", "16", "--processes", "1"),
             "1 processes and 16 CPUs are too many with pages",

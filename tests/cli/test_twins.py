@@ -29,7 +29,8 @@ def test_json() -> None:
     assert result.returncode == 0
     found = json.loads(result.stdout)
     assert found["kernel"] == "repaired"
-    assert set(found["searches"]) == {"activate", "shootdown"}
+    scenarios = {"activate", "shootdown"}
+    assert set(found["searches"]) == scenarios | {f"{name}, preempted" for name in scenarios}
     (cell,) = found["cells"]
     text = (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")
     assert all(f"`{key}`" in text for key in (*found, *cell))

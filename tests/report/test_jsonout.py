@@ -79,6 +79,7 @@ def test_a_violated_check() -> None:
         "walker_forwards",
         "operations",
         "pages",
+        "preemptions",
         "store_buffer",
     }
     assert all(set(entry) == {"function", "reason"} for entry in result["exemptions"])

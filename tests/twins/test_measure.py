@@ -35,6 +35,9 @@ QUICK = [
     ("no-local-flush", "nopcid+pti", SC, "no stale use", 12),
     ("pcid-gen-kept", "pcid+invpcid", SC, "PCID", 16),
     ("pm-gen-without-fence", "pcid+invpcid", TSO, "no stale use", 55),
+    ("invalidate-unpinned", "nopcid", SC, "no stale use", 52),
+    ("activate-uncritical", "nopcid", SC, "pm_active", 32),
+    ("activate-pinned", "nopcid", TSO, "curpmap", 21),
 ]
 
 

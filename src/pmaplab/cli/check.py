@@ -22,6 +22,7 @@ from pmaplab.cli.options import (
     add_kernel,
     add_limits,
     add_mode,
+    add_preemptions,
     add_ray,
     each_system,
     engine,
@@ -71,6 +72,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_tree(kernel, parser)
     add_mode(parser, "all", several=True)
     add_bounds(parser, several=True)
+    add_preemptions(parser)
     parser.add_argument("--property", metavar="NAME", help="judge this property only")
     add_accepted(parser)
     add_limits(parser)

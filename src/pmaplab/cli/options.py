@@ -334,6 +334,18 @@ def add_counts(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
         )
 
 
+def add_preemptions(parser: argparse.ArgumentParser) -> None:
+    """``--preemptions``."""
+    parser.add_argument(
+        "--preemptions",
+        type=whole(),
+        default=0,
+        metavar="N",
+        help="how often threads are preempted within operations, in activate and shootdown "
+        "(default: 0)",
+    )
+
+
 def _default(name: str) -> str:
     """What a bound is where no option says so, with the scenarios that differ."""
     usual = getattr(Bounds(), name)
@@ -358,6 +370,7 @@ def sized(options: argparse.Namespace, usual: Bounds) -> Bounds:
         usual,
         cpus=options.cpus,
         maxcpu=max(options.cpus, 1) if options.maxcpu is None else options.maxcpu,
+        preemptions=getattr(options, "preemptions", 0),
         **{name: value for name, value in asked.items() if value is not None},
     )
     result.check()

@@ -185,6 +185,10 @@ class Sharing:
         wild = self._wild_read or self._wild_write
         return key not in self._touched_by_other_cpus and not wild
 
+    def own(self, function: Function, address: Expr) -> bool:
+        """Whether ``address`` in ``function`` is below the own per-CPU element."""
+        return _is_own(address, self._own.get(function.name, frozenset()))
+
     def visible(self, function: Function, instruction: Instruction) -> bool:
         """Whether ``instruction`` of ``function`` needs a step of its own."""
         if isinstance(instruction, Call):
@@ -196,7 +200,7 @@ class Sharing:
         key = key_of(address)
         if key is None:
             return True
-        own = _is_own(address, self._own.get(function.name, frozenset()))
+        own = self.own(function, address)
         if isinstance(instruction, Load):
             if self._wild_write:
                 return True

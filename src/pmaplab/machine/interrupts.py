@@ -8,7 +8,6 @@ run are there twice.  The pass runs when the steps are placed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from pmaplab.errors import IRError, Location
@@ -19,6 +18,7 @@ from pmaplab.ir.nodes import (
     Agent,
     Assume,
     Block,
+    Call,
     FieldAddress,
     Function,
     GlobalAddress,
@@ -36,14 +36,16 @@ from pmaplab.ir.walk import calling, reads, writes
 
 REGISTERS = "cpus"
 FLAG = "in_interrupt"
-HERE = "interrupted"
+INTERRUPTED = "interrupted"
 
 
-def suspend_threads(program: Program) -> Program:
+def suspend_threads(program: Program, waiting: str | None = None) -> Program:
     """``program`` with the threads of interrupted CPUs at a stand.
 
-    It is returned as it is if it has no interrupt contexts.  Raises IRError
-    where the machine has no such register, or a name is taken.
+    A step that begins with a call of ``waiting`` is left to itself: it is made
+    without a CPU.  The program is returned as it is if it has no interrupt
+    contexts.  Raises IRError where the machine has no such register, or a name
+    is taken.
     """
     agents: dict[str, list[str]] = {THREAD: [], INTERRUPT: []}
     for agent in program.agents:
@@ -51,20 +53,34 @@ def suspend_threads(program: Program) -> Program:
     if not agents[INTERRUPT]:
         return program
     threads = _plain(program, agents[THREAD])
-    twice = threads & _plain(program, agents[INTERRUPT])
-    twins = {name: _twin(name) for name in twice}
+    program = _apart(program, agents[INTERRUPT], threads, "in_interrupt")
     functions = dict(program.functions)
-    for name in twice:
-        functions[_twin(name)] = replace(functions[name], name=_twin(name))
-    for name in _plain(program, agents[INTERRUPT]):
-        target = _twin(name) if name in twice else name
-        if name in twice and target in program.functions:
-            raise IRError(f"the interrupt context needs the name {target!r} for itself")
-        functions[target] = calling(functions[target], twins)
-    guard = _Guard(program)
+    guard = Guard(program, waiting)
     entries = set(agents[THREAD])
     for name in threads:
         functions[name] = guard.guarded(functions[name], name in entries)
+    return replace(program, functions=functions)
+
+
+def called_twice(program: Program, entry: str, suffix: str) -> Program:
+    """``program`` in which ``entry`` has functions for itself, where other agents
+    run them too.  Raises IRError where a name is taken."""
+    others = [agent.entry for agent in program.agents if agent.entry != entry]
+    return _apart(program, [entry], _plain(program, others), suffix)
+
+
+def _apart(program: Program, entries: list[str], taken: set[str], suffix: str) -> Program:
+    own = _plain(program, entries)
+    twice = {name: f"{name}_{suffix}" for name in own & taken}
+    functions = dict(program.functions)
+    for name, twin in twice.items():
+        if twin in functions:
+            context = suffix.removeprefix("in_")
+            raise IRError(f"the {context} context needs the name {twin!r} for itself")
+        functions[twin] = replace(functions[name], name=twin)
+    for name in own:
+        target = twice.get(name, name)
+        functions[target] = calling(functions[target], twice)
     return replace(program, functions=functions)
 
 
@@ -72,40 +88,33 @@ def _plain(program: Program, entries: list[str]) -> set[str]:
     return {n for n in reachable_functions(program, entries) if not program.functions[n].atomic}
 
 
-def _twin(name: str) -> str:
-    return f"{name}_in_interrupt"
-
-
 def stands_still(program: Program, agent: Agent) -> bool:
     """Whether each step of a thread begins by assuming that its CPU handles no
-    interrupt, and HERE serves for nothing else in its code."""
+    interrupt, and INTERRUPTED serves for nothing else in its code."""
+    guard = Guard(program).code(program.functions[agent.entry].loc)
     for name in _plain(program, [agent.entry]):
         function = program.functions[name]
         for number, block in enumerate(function.blocks):
             code, guards = block.instructions, set[int]()
             first = [0] if name == agent.entry and number == 0 else []
             for at in [*first, *(i + 1 for i, item in enumerate(code) if isinstance(item, Step))]:
-                if not _is_guard(code[at : at + 2]):
+                if [replace(i, loc=guard[0].loc) for i in code[at : at + 2]] != [*guard]:
                     return False
                 guards |= {at, at + 1}
             for at, item in enumerate((*code, block.terminator)):
-                if at not in guards and HERE in reads(item) | {writes(item)}:
+                if at not in guards and INTERRUPTED in reads(item) | {writes(item)}:
                     return False
     return True
 
 
-def _is_guard(code: Sequence[Instruction]) -> bool:
-    match code:
-        case [
-            Load(target=target),
-            Assume(condition=Unary(op="not", operand=Local(name=name))),
-        ]:
-            return target == name == HERE
-    return False
+class Guard:
+    """What keeps a thread from going on while its CPU handles an interrupt."""
 
+    # How many instructions it is.
+    length = 2
 
-class _Guard:
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, waiting: str | None = None) -> None:
+        self.waiting = waiting
         decl = program.globals.get(REGISTERS)
         kind = decl.type if decl is not None else None
         if not isinstance(kind, Array) or not isinstance(kind.element, Struct):
@@ -118,22 +127,27 @@ class _Guard:
         )
         self.flag = FieldAddress(own, struct, FLAG, Pointer(BOOL))
 
-    def _code(self, loc: Location) -> tuple[Instruction, ...]:
+    def code(self, loc: Location) -> tuple[Instruction, ...]:
         return (
-            Load(HERE, self.flag, loc),
-            Assume(Unary("not", Local(HERE, BOOL), BOOL), loc),
+            Load(INTERRUPTED, self.flag, loc),
+            Assume(Unary("not", Local(INTERRUPTED, BOOL), BOOL), loc),
         )
 
     def guarded(self, function: Function, entry: bool) -> Function:
+        """``function`` with the guard in each of its steps."""
         blocks = []
         for number, block in enumerate(function.blocks):
             code: list[Instruction] = []
-            if entry and number == 0:
-                code += self._code(function.loc)
-            for item in block.instructions:
+            if entry and number == 0 and not self._waits(block, 0):
+                code += self.code(function.loc)
+            for index, item in enumerate(block.instructions):
                 code.append(item)
-                if isinstance(item, Step):
-                    code += self._code(item.loc)
+                if isinstance(item, Step) and not self._waits(block, index):
+                    code += self.code(item.loc)
             blocks.append(Block(block.label, tuple(code), block.terminator))
-        variables = {**function.variables, HERE: BOOL}
+        variables = {**function.variables, INTERRUPTED: BOOL}
         return replace(function, blocks=tuple(blocks), variables=variables)
+
+    def _waits(self, block: Block, index: int) -> bool:
+        following = block.instructions[index + 1 : index + 2]
+        return any(isinstance(i, Call) and i.function == self.waiting for i in following)

@@ -87,6 +87,8 @@ def bounds_text(bounds: Bounds) -> str:
         parts.append(counted(bounds.pcids, "PCID"))
     if bounds.pages:
         parts.append(counted(bounds.pages, "page"))
+    if bounds.preemptions:
+        parts.append(counted(bounds.preemptions, "preemption"))
     if bounds.store_buffer is not None:
         parts.append(f"store buffers of {bounds.store_buffer}")
     return ", ".join(parts)

@@ -12,13 +12,16 @@ from rich.text import Text
 
 from pmaplab.report.listing import trace_text
 from pmaplab.report.tables import plain
+from pmaplab.report.verdict import counted
+from pmaplab.system import Bounds
 from pmaplab.trace.record import Trace
-from pmaplab.twins.data import SEARCHES, SOUND, STORE_BUFFER
+from pmaplab.twins.data import PREEMPTED, SEARCHES, SOUND, STORE_BUFFER, Twin
 from pmaplab.twins.measure import Cell, Found
 
 _STYLE = {"holds": "green", "violated": "red", "incomplete": "yellow", "vacuous": "yellow"}
 # More than six modes beside the twins need.
 _WIDTH = 200
+_PREEMPTED = ", preempted"
 
 
 def exit_status(found: Sequence[Found]) -> int:
@@ -35,7 +38,7 @@ def twins_json(found: Sequence[Found]) -> dict[str, Any]:
         "kernel": SOUND,
         "searches": {
             name: {**asdict(bounds), "store_buffer": STORE_BUFFER}
-            for name, bounds in SEARCHES.items()
+            for name, bounds in _searches().items()
         },
         "cells": [_cell_json(each) for each in found],
     }
@@ -47,6 +50,7 @@ def _cell_json(found: Found) -> dict[str, Any]:
         "twin": cell.twin.id,
         "title": cell.twin.title,
         "scenario": cell.twin.scenario,
+        "search": _search(cell.twin),
         "mode": cell.mode,
         "memory": cell.memory,
         "expected": cell.expected,
@@ -71,11 +75,13 @@ def twins_text(found: Sequence[Found], traces: Sequence[Trace]) -> Text:
         "counterexample behind the bring-up,\nor holds, with the number of states; "
         "! before what is not as it must be\n"
     )
-    for name, bounds in SEARCHES.items():
+    for name, bounds in _searches().items():
         result.append(
-            f"{name}: {bounds.cpus} CPUs, {bounds.operations} operations a CPU, "
-            f"user processes: {bounds.processes}, kernel processes: {bounds.kernel_processes}\n"
+            f"{name}: {bounds.cpus} CPUs, {counted(bounds.operations or 0, 'operation')} a CPU, "
+            f"user processes: {bounds.processes}, kernel processes: {bounds.kernel_processes}"
         )
+        preempted = f", {counted(bounds.preemptions, 'preemption')}" if bounds.preemptions else ""
+        result.append(f"{preempted}\n")
     result.append(f"tso: a store buffer has {STORE_BUFFER} entry\n")
     result.append_text(plain(_matrix(found), _WIDTH))
     wrong = [each for each in found if each.agreement != "agrees"]
@@ -89,12 +95,21 @@ def twins_text(found: Sequence[Found], traces: Sequence[Trace]) -> Text:
     return result
 
 
+def _searches() -> dict[str, Bounds]:
+    return SEARCHES | {f"{name}{_PREEMPTED}": bounds for name, bounds in PREEMPTED.items()}
+
+
+def _search(twin: Twin) -> str:
+    """What the bounds of a twin are called."""
+    return f"{twin.scenario}{_PREEMPTED if twin.preempted else ''}"
+
+
 def _matrix(found: Sequence[Found]) -> Table:
     modes = list(dict.fromkeys(each.cell.mode for each in found))
     rows: dict[tuple[str, str, str], dict[str, Found]] = {}
     for each in found:
         twin = each.cell.twin
-        rows.setdefault((twin.id, twin.scenario, each.cell.memory), {})[each.cell.mode] = each
+        rows.setdefault((twin.id, _search(twin), each.cell.memory), {})[each.cell.mode] = each
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("twin", "scenario", "", *modes):
         table.add_column(name, no_wrap=True)

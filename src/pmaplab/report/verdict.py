@@ -17,7 +17,7 @@ from pmaplab.report.accepted import Acceptance, check_properties
 from pmaplab.report.otherwise import Accepted, Otherwise, search_otherwise
 from pmaplab.search.bfs import ASSERTIONS, PROGRESS, Limits, Progress, Result
 from pmaplab.spec import RunSpec, showing_source
-from pmaplab.system import System
+from pmaplab.system import Bounds, System
 from pmaplab.trace.record import Trace, record
 
 HOLDS, VIOLATED, INCOMPLETE, VACUOUS = "holds", "violated", "incomplete", "vacuous"
@@ -250,7 +250,7 @@ def assumptions(spec: RunSpec, system: System) -> tuple[str, ...]:
             forwards=bool(bounds.walker_forwards),
         )
     if bounds.pages:
-        result += _paging_assumptions(spec.bounds.pages, system)
+        result += _paging_assumptions(spec.bounds, system)
     else:
         result.append(
             "the TLB and IPIs are not part of the model: only what the kernel records is checked"
@@ -302,12 +302,23 @@ def _limits_of_frames(result: Result) -> tuple[str, ...]:
     )
 
 
-def _paging_assumptions(pages: int, system: System) -> list[str]:
+def _paging_assumptions(bounds: Bounds, system: System) -> list[str]:
     result = [
-        f"{counted(pages, 'user page')} in an address space, and as many of the "
+        f"{counted(bounds.pages, 'user page')} in an address space, and as many of the "
         "kernel; page tables of one level, without large pages, A and D bits",
-        "no thread is preempted within an operation; interrupts are taken between any two steps",
     ]
+    if bounds.preemptions:
+        result += [
+            f"at most {counted(bounds.preemptions, 'preemption')} in a run, in kernel mode within "
+            "operations, where another thread may be the next; interrupts are taken between any "
+            "two steps",
+            "who waits for a mutex lets its owner run, if that was preempted and may run there; "
+            "else it spins",
+        ]
+    else:
+        result.append(
+            "no thread is preempted within an operation; interrupts are taken between any two steps"
+        )
     if "change" in system.program.globals:
         result.append("all changes of mappings in one run are made in the same way")
     return result

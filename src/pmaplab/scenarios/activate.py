@@ -61,21 +61,20 @@ def choose_activate_operation() -> u32:
     return operation
 
 
-def run_activate_operations() -> None:
-    for _ in range(OPERATIONS):
-        enter_kernel()
-        operation = choose_activate_operation()
-        if operation < NUSER:
-            aio_switch_vmspace(operation)
-        elif operation == GIVE_BACK:
-            aio_give_back()
-        elif operation == SWITCH_THREAD:
-            mi_switch()
-        elif operation == EXEC_IMAGE:
-            exec()
-        else:
-            pmap_enter(vmspace_pmap(PCPU.curthread.td_proc.p_vmspace), 0)
-        return_to_user()
+def thread_operation() -> None:
+    enter_kernel()
+    operation = choose_activate_operation()
+    if operation < NUSER:
+        aio_switch_vmspace(operation)
+    elif operation == GIVE_BACK:
+        aio_give_back()
+    elif operation == SWITCH_THREAD:
+        mi_switch()
+    elif operation == EXEC_IMAGE:
+        exec()
+    else:
+        pmap_enter(vmspace_pmap(PCPU.curthread.td_proc.p_vmspace), 0)
+    return_to_user()
 
 
 @bring_up_context
@@ -86,7 +85,8 @@ def cpu_bring_up() -> None:
 
 @thread_context
 def cpu_main() -> None:
-    run_activate_operations()
+    for _ in range(OPERATIONS):
+        thread_operation()
 
 
 @interrupt_context

@@ -69,23 +69,22 @@ def choose_shootdown_operation() -> u32:
     return operation
 
 
-def run_shootdown_operations() -> None:
-    for _ in range(OPERATIONS):
-        enter_kernel()
-        operation = choose_shootdown_operation()
-        if operation < NUSER:
-            aio_switch_vmspace(operation)
-        elif operation < 2 * NUSER:
-            change_page(page_owner(operation - NUSER))
-        elif operation == GIVE_BACK:
-            aio_give_back()
-        elif operation == SWITCH_THREAD:
-            mi_switch()
-        elif operation == EXIT_PROCESS:
-            exit1()
-        else:
-            change_page(kernel_pmap)
-        return_to_user()
+def thread_operation() -> None:
+    enter_kernel()
+    operation = choose_shootdown_operation()
+    if operation < NUSER:
+        aio_switch_vmspace(operation)
+    elif operation < 2 * NUSER:
+        change_page(page_owner(operation - NUSER))
+    elif operation == GIVE_BACK:
+        aio_give_back()
+    elif operation == SWITCH_THREAD:
+        mi_switch()
+    elif operation == EXIT_PROCESS:
+        exit1()
+    else:
+        change_page(kernel_pmap)
+    return_to_user()
 
 
 @bring_up_context
@@ -96,7 +95,8 @@ def cpu_bring_up() -> None:
 
 @thread_context
 def cpu_main() -> None:
-    run_shootdown_operations()
+    for _ in range(OPERATIONS):
+        thread_operation()
 
 
 @interrupt_context

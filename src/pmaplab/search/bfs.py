@@ -536,5 +536,8 @@ def regions_at_rest(program: Program, interpreter: Interpreter) -> tuple[int, in
 
 def stuck_failure(cpu: int, function: str, item: Instruction | Terminator) -> Failure:
     """The failure of a CPU that stands at ``item`` for good."""
-    message = f"CPU {cpu} has work left and can never go on"
-    return Failure(PROGRESS, message, function, item.loc)
+    return Failure(PROGRESS, stuck_message(cpu), function, item.loc)
+
+
+def stuck_message(cpu: int) -> str:
+    return f"CPU {cpu} has work left and can never go on"

@@ -17,7 +17,7 @@ from pmaplab.ir.effects import Effect, Effects, bits
 from pmaplab.ir.layout import Layout
 from pmaplab.ir.nodes import INTERRUPT, THREAD, Program, Sometimes
 from pmaplab.ir.walk import instructions
-from pmaplab.machine.interrupts import FLAG, HERE, REGISTERS, stands_still
+from pmaplab.machine.interrupts import FLAG, INTERRUPTED, REGISTERS, stands_still
 
 # Steps that no other agent can take part in are run on end; after so many the
 # state is kept, so that a loop of them is no loop of the search.
@@ -80,7 +80,7 @@ def _union(sets: Iterable[int]) -> int:
 
 def independence(program: Program, layout: Layout, start: Sequence[int]) -> Independence:
     """The tables of a program that is about to be searched from ``start``."""
-    effects = Effects(layout, start, HERE)
+    effects = Effects(layout, start, INTERRUPTED)
     memory = effects.memory
     touch, write, seen = [0] * memory, [0] * memory, [0] * memory
     for agent, effect in enumerate(effects.agents):

@@ -7,19 +7,20 @@ interpreter; what it shows is what was executed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pmaplab.errors import Location
 from pmaplab.ir.access import Sharing, key_of
 from pmaplab.ir.callgraph import reachable_functions
-from pmaplab.ir.layout import Cell
+from pmaplab.ir.layout import Cell, Layout
 from pmaplab.ir.nodes import STORE_BUFFER, Instruction, Load, Program, Terminator
-from pmaplab.search.bfs import Violation
+from pmaplab.search.bfs import PROGRESS, Violation, stuck_message
 from pmaplab.search.interpreter import Choices, Executed, Failure, State
 from pmaplab.search.run import Runner
 from pmaplab.spec import RunSpec
 from pmaplab.system import System
 from pmaplab.trace.buffers import BufferedStores
+from pmaplab.trace.contexts import RunningOn
 from pmaplab.trace.values import Values, field_of
 
 # A function, and what of it a step has executed.
@@ -101,6 +102,7 @@ class Recorder:
         self.runner = Runner(system, traced=True)
         self.values = Values(self.runner.interpreter.layout, spec.features.pcid)
         self.buffers = BufferedStores(self.values)
+        self.running = RunningOn(Layout(system.program))
         self.waiting: list[list[_Place]] = [[] for _ in range(system.program.cpus)]
         self.sharing = Sharing(system.bring_up) if system.bring_up else self._of_search()
         self.steps: list[TraceStep] = []
@@ -118,15 +120,16 @@ class Recorder:
             return False
         owner = program.agents[agent]
         place = self._shown(program, runner.executed()) or stood
-        waiting = self.waiting[owner.cpu]
+        cpu = self.running.cpu(owner.cpu, before, runner.state)
+        waiting = self.waiting[cpu]
         if owner.context == STORE_BUFFER:
             place = waiting.pop(0)
-        added = self.buffers.count(runner.state, owner.cpu) - len(waiting)
+        added = self.buffers.count(runner.state, cpu) - len(waiting)
         waiting += [place] * added
         function, item = place
         self.steps.append(
             TraceStep(
-                owner.cpu,
+                cpu,
                 owner.context,
                 function,
                 item.loc.file,
@@ -156,8 +159,11 @@ class Recorder:
             function = program.functions[entry.function]
             if function.atomic or not isinstance(entry.item, Instruction):
                 continue
-            last = (entry.function, entry.item)
-            if self.sharing.visible(function, entry.item):
+            item = self.running.as_written(entry.item)
+            if item is None:
+                continue
+            last = (entry.function, item)
+            if self.sharing.visible(function, item):
                 return last
         return last
 
@@ -183,8 +189,12 @@ class Recorder:
                 result.setdefault(name, (cpu, failure))
         return result
 
-    def trace(self, name: str, cpu: int, failure: Failure) -> Trace:
-        """The steps so far as a counterexample to property ``name``."""
+    def trace(self, name: str, agents: int, failure: Failure) -> Trace:
+        """The steps so far as a counterexample to property ``name``, which fails
+        for the agents with the number ``agents``."""
+        cpu = self.running.cpu(agents, self.runner.state)
+        if name == PROGRESS:
+            failure = replace(failure, message=stuck_message(cpu))
         loc = failure.loc
         source = self.system.sources.get(loc.file)
         text = source.line(loc.line) if source else ""

@@ -100,7 +100,8 @@ def _failure(trace: Trace, recorder: Recorder, where: str) -> tuple[int, Failure
     runner, name = recorder.runner, trace.property
     if name == ASSERTIONS:
         if runner.failure is not None:
-            return recorder.steps[-1].cpu, runner.failure
+            last = recorder.steps[-1].agent
+            return recorder.system.program.agents[last].cpu, runner.failure
     elif name == PROGRESS:
         agent = stuck_agent(recorder.system, runner.state) if not runner.in_bring_up else None
         if agent is not None and runner.failure is None:

@@ -20,6 +20,11 @@ SEARCHES: Final[dict[str, Bounds]] = {
     "activate": default_bounds("activate"),
     "shootdown": replace(default_bounds("shootdown"), processes=1),
 }
+# The same where one thread is preempted.
+PREEMPTED: Final[dict[str, Bounds]] = {
+    name: replace(bounds, processes=1, operations=1, preemptions=1)
+    for name, bounds in SEARCHES.items()
+}
 STORE_BUFFER: Final = 1
 
 ALL: Final = tuple(mode.name for mode in MODES)
@@ -43,13 +48,20 @@ class Violated:
 class Twin:
     """A change, the scenario in which it is judged, and where it is violated.
 
-    Where ``violated`` says nothing, all properties must hold.
+    Where ``violated`` says nothing, all properties must hold.  ``preempted``
+    says that threads are preempted.
     """
 
     id: str
     title: str
     scenario: str
     violated: tuple[Violated, ...] = ()
+    preempted: bool = False
+
+    @property
+    def bounds(self) -> Bounds:
+        """Those of its searches, under sc."""
+        return (PREEMPTED if self.preempted else SEARCHES)[self.scenario]
 
     @property
     def file(self) -> str:
@@ -157,5 +169,33 @@ TWINS: Final[tuple[Twin, ...]] = (
         "invpcid-of-curpmap-only",
         "with INVPCID too, pmaps that are not active are left to pm_gen",
         "shootdown",
+    ),
+    Twin(
+        "invalidate-unpinned",
+        "an invalidation is not pinned",
+        "activate",
+        (Violated(STALE, ALL),),
+        preempted=True,
+    ),
+    Twin(
+        "activate-uncritical",
+        "pmap_activate is no critical section, and no KASSERT tells",
+        "activate",
+        (Violated("pm_active", ALL),),
+        preempted=True,
+    ),
+    Twin(
+        "activate-pinned",
+        "pmap_activate is pinned, but no critical section, and no KASSERT tells",
+        "activate",
+        (Violated("curpmap", tuple(m for m in ALL if m not in ("pcid", "pcid+invpcid"))),),
+        preempted=True,
+    ),
+    Twin(
+        "context-uncritical",
+        "the own PCID is read and flushed outside of a critical section",
+        "shootdown",
+        (Violated("curpmap", ("pcid+pti",)),),
+        preempted=True,
     ),
 )

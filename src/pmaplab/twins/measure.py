@@ -16,7 +16,7 @@ from pmaplab.search.bfs import Limits, Progress, Result, Violation
 from pmaplab.search.sharing import Begun, begin
 from pmaplab.spec import RunSpec
 from pmaplab.trace.record import Trace, record
-from pmaplab.twins.data import SEARCHES, SOUND, STORE_BUFFER, Twin
+from pmaplab.twins.data import SOUND, STORE_BUFFER, Twin
 
 KERNELS = Path(__file__).with_name("kernels")
 
@@ -57,7 +57,7 @@ class Cell:
     def spec(self) -> RunSpec:
         """What is searched."""
         bounds = replace(
-            SEARCHES[self.twin.scenario], store_buffer=STORE_BUFFER if self.memory == TSO else None
+            self.twin.bounds, store_buffer=STORE_BUFFER if self.memory == TSO else None
         )
         return RunSpec(
             scenario=self.twin.scenario,

@@ -67,12 +67,14 @@ def compile_files(
     *,
     cpus: int,
     foreign: Foreign | None = None,
+    roots: Sequence[str] = (),
 ) -> Lowered:
     """Lower ``files``, with the declarations of ``replacements`` in place of
     those of the same name.
 
     Functions of ``foreign`` take the place of kernel Python's; then only the
-    kernel Python that is reached is lowered.  ``options`` gives the numbers that
+    kernel Python that is reached is lowered, with the functions ``roots`` in any
+    case.  ``options`` gives the numbers that
     ``option(...)`` asks for.  Raises KernelPythonError, with the place, for
     anything outside of the language.
     """
@@ -82,7 +84,7 @@ def compile_files(
     for source in replacements:
         imports(source)
         declarations.add_file(source, replaces=True)
-    return _Compiler(declarations, options, cpus, [*files, *replacements], foreign).run()
+    return _Compiler(declarations, options, cpus, [*files, *replacements], foreign, roots).run()
 
 
 class Foreign(Protocol):
@@ -124,8 +126,10 @@ class _Compiler:
         cpus: int,
         sources: Sequence[SourceFile],
         foreign: Foreign | None,
+        roots: Sequence[str],
     ) -> None:
         self.foreign = foreign
+        self.roots = roots
         self.declarations = declarations
         self.scope = Scope(declarations, options)
         self.cpus = cpus
@@ -200,7 +204,7 @@ class _Compiler:
         foreign.begin(self.scope, dict(self.signatures))
         work = [d.name for entries in self.entries.values() for d in entries]
         work += [invariant.function for invariant in self.invariants]
-        work += [*sysinits, *(f for f in self._sysctl_handlers())]
+        work += [*sysinits, *self.roots, *(f for f in self._sysctl_handlers())]
         work += [d.name for d in declared.values() if d.source.name == CONDITIONS]
         lowered: dict[str, Function] = {}
         seen: set[str] = set()
