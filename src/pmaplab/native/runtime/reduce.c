@@ -203,7 +203,9 @@ enum expanded run_on(struct thread *t, struct wide *state, uint64_t *concerns, u
 		if (agent == s->agents)
 			break;
 		/* The state is left behind, but it was there. */
-		if (!s->complete && *concerns && judge(t, state, 0, *concerns, s->level + 1))
+		if (!s->complete && *concerns &&
+		    (judge_later(t, state, 0, *concerns, s->level + 1) ||
+		    judge_asked(t, s->level + 1)))
 			return BROKEN;
 		*state = successor(state, &all.value[agent]);
 		*concerns = concerns_of(s, &all.value[agent]);
