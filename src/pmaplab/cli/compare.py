@@ -5,7 +5,17 @@ from __future__ import annotations
 import argparse
 
 from pmaplab.cli.check import Job, search_job
-from pmaplab.cli.options import accepted, add_accepted, add_format, add_mode, add_ray, limits, modes
+from pmaplab.cli.options import (
+    accepted,
+    add_accepted,
+    add_engine,
+    add_format,
+    add_mode,
+    add_ray,
+    engine,
+    limits,
+    modes,
+)
 from pmaplab.cli.output import show
 from pmaplab.cli.parallel import run_all
 from pmaplab.cli.progress import ProgressBar
@@ -19,7 +29,6 @@ from pmaplab.cli.trees import (
     scenarios,
 )
 from pmaplab.errors import UsageError
-from pmaplab.native.choose import AUTO, Engine
 from pmaplab.report.compare import Comparison, compare_json, compare_text
 from pmaplab.report.jsonout import dumps
 from pmaplab.report.verdict import INCOMPLETE, stale_entries
@@ -47,6 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_scenarios(parser)
     add_mode(parser, "all", several=True)
     add_bounds(parser)
+    add_engine(parser)
     add_accepted(parser)
     add_ray(parser)
     add_format(parser)
@@ -64,14 +74,14 @@ def run(options: argparse.Namespace) -> int:
     if not both:
         raise UsageError("there is no mode that the tree has both before and after the patch")
     known_findings = accepted(options)
-    jobs = []
-    for scenario in scenarios(options):
-        for mode in both:
-            for tree in (before, after):
-                own = bounds_of(options, scenario)
-                spec = RunSpec(scenario=scenario, mode=mode.name, bounds=own, tree=tree)
-                engine = Engine(AUTO, 1)
-                jobs.append(Job(spec.pinned(), None, limits(options), engine, known_findings))
+    specs = [
+        RunSpec(scenario, mode.name, bounds_of(options, scenario), tree=tree)
+        for scenario in scenarios(options)
+        for mode in both
+        for tree in (before, after)
+    ]
+    chosen, bound = engine(options, len(specs)), limits(options)
+    jobs = [Job(spec.pinned(), None, bound, chosen, known_findings) for spec in specs]
     with ProgressBar(len(jobs), "searching") as bar:
         verdicts = run_all(jobs, search_job, bar)
     pairs = tuple(zip(verdicts[::2], verdicts[1::2], strict=True))
