@@ -31,7 +31,7 @@ from pmaplab.cli.trees import (
 from pmaplab.errors import UsageError
 from pmaplab.report.compare import Comparison, compare_json, compare_text
 from pmaplab.report.jsonout import dumps
-from pmaplab.report.verdict import INCOMPLETE, stale_entries
+from pmaplab.report.verdict import ACCEPTED, INCOMPLETE, stale_entries
 from pmaplab.spec import RunSpec
 from pmaplab.tree import TreeSpec
 
@@ -44,7 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Check a FreeBSD tree before and after patches, in every mode and scenario, "
         "and say what they fix and what they break.",
         epilog="Exit status: 0 nothing breaks, 1 something breaks, 2 bad usage or input, "
-        "3 nothing breaks as far as incomplete searches say.",
+        "3 nothing breaks as far as incomplete searches and accepted findings say.",
         allow_abbrev=False,
     )
     parser.add_argument("--tree", metavar="DIR", required=True, help="the FreeBSD tree")
@@ -92,4 +92,7 @@ def run(options: argparse.Namespace) -> int:
         show(compare_text(comparison))
     if comparison.broken:
         return 1
-    return 3 if any(v.verdict == INCOMPLETE for v in verdicts) else 0
+    undecided = (
+        v.verdict == INCOMPLETE or (v.verdict == ACCEPTED and not v.covered) for v in verdicts
+    )
+    return 3 if any(undecided) else 0
