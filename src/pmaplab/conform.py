@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pmaplab.errors import ModelError
 from pmaplab.ir.layout import Layout
 from pmaplab.native.build import NoCompiler
+from pmaplab.native.choose import DEFAULT_ENGINE, NATIVE, PYTHON, Engine, not_native
 from pmaplab.native.codegen import Unsupported
 from pmaplab.native.engine import NotNative, RestCells, search_natively
 from pmaplab.search.bfs import Limits, Progress, Rest, search
@@ -76,32 +77,42 @@ class _Found:
 
 
 def conform(
-    left: RunSpec, right: RunSpec, limits: Limits, progress: Progress | None = None
+    left: RunSpec,
+    right: RunSpec,
+    limits: Limits,
+    progress: Progress | None = None,
+    engine: Engine = DEFAULT_ENGINE,
 ) -> Conformity:
     """Compare two systems of one scenario, mode and bounds.
 
-    Raises a PmaplabError for whatever is wrong with what the specs name.
+    Raises UsageError where the native engine is asked for and cannot do it, and a
+    PmaplabError for whatever is wrong with what the specs name.
     """
-    found = [_reach(spec, limits, progress) for spec in (left, right)]
+    found = [_reach(spec, limits, progress, engine) for spec in (left, right)]
     if found[0].names != found[1].names:
         odd = set(found[0].names) ^ set(found[1].names)
         raise ModelError(f"the two kernels do not record the same: {min(odd)}")
     return Conformity(_side(found[0], found[1]), _side(found[1], found[0]))
 
 
-def _reach(spec: RunSpec, limits: Limits, progress: Progress | None) -> _Found:
+def _reach(spec: RunSpec, limits: Limits, progress: Progress | None, engine: Engine) -> _Found:
     system = spec.build()
     names, asked = _projection(spec, system)
+
+    def project(memory: State) -> At:
+        return asked.shown([int(memory[cell]) & mask for cell, mask in asked.cells])
+
+    result = None
     with showing_source(system):
-        try:
-            result = search_natively(
-                system, limits=limits, progress=progress, threads=1, rest=asked
-            )
-        except (NoCompiler, NotNative, Unsupported):
-
-            def project(memory: State) -> At:
-                return asked.shown([int(memory[cell]) & mask for cell, mask in asked.cells])
-
+        if engine.name != PYTHON:
+            try:
+                result = search_natively(
+                    system, limits=limits, progress=progress, threads=engine.threads, rest=asked
+                )
+            except (NoCompiler, NotNative, Unsupported) as error:
+                if engine.name == NATIVE:
+                    raise not_native(error) from None
+        if result is None:
             result = search(system, limits=limits, progress=progress, rest=project)
     if result.rest is None:
         raise ModelError(f"nothing is compared: {result.stopped}")

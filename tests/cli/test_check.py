@@ -63,6 +63,27 @@ def test_all_scenarios_and_memory_models(race: Path) -> None:
 TEARDOWN = Path(__file__).parents[1] / "memory" / "teardown.py"
 
 
+def test_accepted_findings(tmp_path: Path) -> None:
+    known = tmp_path / "known.toml"
+    entry = (
+        '[[accepted]]\nproperty = "curpmap"\nscenarios = ["boot"]\nmodes = ["pcid"]\n'
+        'memory = "sc"\nfunction = "{}"\nreason = "vmspace0 has no PCID"\n'
+    )
+    places = ("pmap_activate_boot", "init_secondary_tail", "sw1")
+    arguments = ("check", "--proposal", "committed", "--mode", "pcid", "--operations", "1")
+    known.write_text("".join(map(entry.format, places)))
+    result = run(*arguments, "--engine", "python", "--accepted", known)
+    assert result.returncode == 0, result.stderr
+    assert f"accepted: curpmap: vmspace0 has no PCID [{known}:1]" in result.stdout
+    assert "counterexample to" not in result.stdout
+    known.write_text(entry.format("pmap_activate"))
+    result = run(*arguments, "--engine", "python", "--accepted", known)
+    assert result.returncode == 1
+    assert f"{known}:1: stale: curpmap" in result.stdout
+    known.write_text(entry.format("sw1").replace("modes", "mode"))
+    fails(run(*arguments, "--accepted", known), f"{known}:4:1: there is no key 'mode'", "    ^~~~")
+
+
 def test_memory_model(tmp_path: Path) -> None:
     """A fence is missing: under tso both flags may be found clear."""
     arguments = ("--scenario", TEARDOWN, "--mode", "nopcid")

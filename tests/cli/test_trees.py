@@ -14,6 +14,8 @@ from frontends.kernel_c.support import SMALL, TREES
 
 TWIN = TREES / "twins/kcr3_not_stored.diff"
 ONE = ("--operations", "1")
+# Such small systems are searched faster than compiled.
+SMALLEST = (*ONE, "--engine", "python")
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +32,7 @@ def answer(*arguments: str | Path, status: int = 0) -> dict[str, Any]:
 
 
 def test_check_says_what_is_from_the_tree() -> None:
-    arguments = ("check", "--tree", SMALL, *ONE, "--mode", "nopcid", "--scenario", "switch")
+    arguments = ("check", "--tree", SMALL, *SMALLEST, "--mode", "nopcid", "--scenario", "switch")
     [found] = answer(*arguments)["results"]
     assert found["verdict"] == "holds"
     assert found["tree"]["folder"] == str(SMALL)
@@ -43,7 +45,7 @@ def test_check_says_what_is_from_the_tree() -> None:
 
 
 def test_a_trace_on_the_trees_lines_is_stored_and_replayed(tmp_path: Path) -> None:
-    arguments = ("check", "--tree", SMALL, "--patch", TWIN, *ONE, "--mode", "nopcid+pti")
+    arguments = ("check", "--tree", SMALL, "--patch", TWIN, *SMALLEST, "--mode", "nopcid+pti")
     stored = tmp_path / "trace.json"
     result = run(*arguments, "-o", stored)
     assert result.returncode == 1, result.stderr
@@ -74,7 +76,7 @@ def test_tree() -> None:
 
 
 def test_compare() -> None:
-    arguments = ("compare", "--tree", SMALL, "--patch", TWIN, "--scenario", "switch", *ONE)
+    arguments = ("compare", "--tree", SMALL, "--patch", TWIN, "--scenario", "switch", *SMALLEST)
     found = answer(*arguments, "--mode", "nopcid+pti", status=1)
     [result] = found["results"]
     assert result["fixes"] == [] and result["breaks"] == ["curpmap"]
@@ -83,7 +85,7 @@ def test_compare() -> None:
 
 
 def test_conform() -> None:
-    arguments = ("conform", "--tree", SMALL, "--scenario", "switch", "--mode", "nopcid", *ONE)
+    arguments = ("conform", "--tree", SMALL, "--scenario", "switch", "--mode", "nopcid", *SMALLEST)
     [found] = answer(*arguments, "--proposal", "repaired")["results"]
     assert found["outcome"] == "same" and found["tree"]["only_here"] == 0
     [found] = answer(*arguments, status=1)["results"]
@@ -115,6 +117,8 @@ def test_mutate() -> None:
         (("compare", "--tree", SMALL), "--patch"),
         (("mutate", "--tree", SMALL, "--function", "printf", "--mode", "nopcid"), "printf is no"),
         (("conform", "--tree", SMALL, "--scenario", "multiuser"), "invalid choice"),
+        (("conform", "--tree", SMALL, "--mode", "pcid", "--fingerprints"), "whole states"),
+        (("compare", "--tree", SMALL, "--patch", TWIN, "--accepted", "no.toml"), "no such file"),
     ],
 )
 def test_bad_usage(arguments: tuple[str | Path, ...], message: str) -> None:

@@ -64,6 +64,7 @@ def test_a_violated_check() -> None:
     assert result["properties"][result["property"]] == {
         "verdict": "violated",
         "steps": len(result["trace"]),
+        "accepted": None,
     }
     assert all(set(step) == STEP for step in result["trace"])
     assert all(

@@ -5,7 +5,17 @@ from __future__ import annotations
 import argparse
 
 from pmaplab.cli.check import Job, search_job
-from pmaplab.cli.options import accepted, add_accepted, add_format, add_mode, add_ray, limits, modes
+from pmaplab.cli.options import (
+    accepted,
+    add_accepted,
+    add_engine,
+    add_format,
+    add_mode,
+    add_ray,
+    engine,
+    limits,
+    modes,
+)
 from pmaplab.cli.output import show
 from pmaplab.cli.parallel import run_all
 from pmaplab.cli.progress import ProgressBar
@@ -19,10 +29,9 @@ from pmaplab.cli.trees import (
     scenarios,
 )
 from pmaplab.errors import UsageError
-from pmaplab.native.choose import AUTO, Engine
 from pmaplab.report.compare import Comparison, compare_json, compare_text
 from pmaplab.report.jsonout import dumps
-from pmaplab.report.verdict import INCOMPLETE, stale_entries
+from pmaplab.report.verdict import ACCEPTED, INCOMPLETE, stale_entries
 from pmaplab.spec import RunSpec
 from pmaplab.tree import TreeSpec
 
@@ -35,7 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Check a FreeBSD tree before and after patches, in every mode and scenario, "
         "and say what they fix and what they break.",
         epilog="Exit status: 0 nothing breaks, 1 something breaks, 2 bad usage or input, "
-        "3 nothing breaks as far as incomplete searches say.",
+        "3 nothing breaks as far as incomplete searches and accepted findings say.",
         allow_abbrev=False,
     )
     parser.add_argument("--tree", metavar="DIR", required=True, help="the FreeBSD tree")
@@ -47,6 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_scenarios(parser)
     add_mode(parser, "all", several=True)
     add_bounds(parser)
+    add_engine(parser)
     add_accepted(parser)
     add_ray(parser)
     add_format(parser)
@@ -64,14 +74,14 @@ def run(options: argparse.Namespace) -> int:
     if not both:
         raise UsageError("there is no mode that the tree has both before and after the patch")
     known_findings = accepted(options)
-    jobs = []
-    for scenario in scenarios(options):
-        for mode in both:
-            for tree in (before, after):
-                own = bounds_of(options, scenario)
-                spec = RunSpec(scenario=scenario, mode=mode.name, bounds=own, tree=tree)
-                engine = Engine(AUTO, 1)
-                jobs.append(Job(spec.pinned(), None, limits(options), engine, known_findings))
+    specs = [
+        RunSpec(scenario, mode.name, bounds_of(options, scenario), tree=tree)
+        for scenario in scenarios(options)
+        for mode in both
+        for tree in (before, after)
+    ]
+    chosen, bound = engine(options, len(specs)), limits(options)
+    jobs = [Job(spec.pinned(), None, bound, chosen, known_findings) for spec in specs]
     with ProgressBar(len(jobs), "searching") as bar:
         verdicts = run_all(jobs, search_job, bar)
     pairs = tuple(zip(verdicts[::2], verdicts[1::2], strict=True))
@@ -82,4 +92,7 @@ def run(options: argparse.Namespace) -> int:
         show(compare_text(comparison))
     if comparison.broken:
         return 1
-    return 3 if any(v.verdict == INCOMPLETE for v in verdicts) else 0
+    undecided = (
+        v.verdict == INCOMPLETE or (v.verdict == ACCEPTED and not v.covered) for v in verdicts
+    )
+    return 3 if any(undecided) else 0

@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
-from pmaplab.cli.options import add_format, add_mode, add_proposal, add_ray, limits, modes
+from pmaplab.cli.options import (
+    add_engine,
+    add_format,
+    add_mode,
+    add_proposal,
+    add_ray,
+    engine,
+    limits,
+    modes,
+)
 from pmaplab.cli.output import show
 from pmaplab.cli.parallel import Report, run_all
 from pmaplab.cli.progress import ProgressBar
@@ -19,6 +28,8 @@ from pmaplab.cli.trees import (
     scenarios,
 )
 from pmaplab.conform import Conformity, conform
+from pmaplab.errors import UsageError
+from pmaplab.native.choose import Engine
 from pmaplab.report.conform import conform_json, conform_text, outcome
 from pmaplab.report.jsonout import dumps
 from pmaplab.search.bfs import Limits
@@ -33,6 +44,7 @@ class Job:
     left: RunSpec
     right: RunSpec
     limits: Limits
+    engine: Engine
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -52,6 +64,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_scenarios(parser)
     add_mode(parser, "all", several=True)
     add_bounds(parser)
+    add_engine(parser)
     add_ray(parser)
     add_format(parser)
     parser.set_defaults(run=run)
@@ -60,13 +73,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(options: argparse.Namespace) -> int:
     """Run the command; the exit status."""
     tree = TreeSpec(options.tree, tuple(options.patch), tuple(options.api))
-    jobs = []
+    pairs_asked = []
     for scenario in scenarios(options):
         bounds = bounds_of(options, scenario)
         for mode in modes_of_tree(tree, bounds, modes(options.mode)):
             left = RunSpec(scenario, mode.name, bounds, proposal=options.proposal)
             right = RunSpec(scenario, mode.name, bounds, tree=tree)
-            jobs.append(Job(left, right, limits(options)))
+            pairs_asked.append((left, right))
+    if options.fingerprints:
+        raise UsageError("whole states are compared", advice="leave out --fingerprints")
+    chosen, bound = engine(options, len(pairs_asked)), limits(options)
+    jobs = [Job(left, right, bound, chosen) for left, right in pairs_asked]
     with ProgressBar(len(jobs), "searching") as bar:
         pairs = run_all(jobs, _work, bar)
     if options.format == "json":
@@ -81,4 +98,4 @@ def _work(job: Job, report: Report) -> Conformity:
     def progress(states: int, _: int, depth: int) -> None:
         report(f"{job.left.mode}: {states:,} states, depth {depth}")
 
-    return conform(job.left, job.right, job.limits, progress)
+    return conform(job.left, job.right, job.limits, progress, job.engine)

@@ -35,6 +35,14 @@ class Engine:
 DEFAULT_ENGINE = Engine()
 
 
+def not_native(error: Exception) -> UsageError:
+    """The error where the native engine is asked for and cannot do it."""
+    return UsageError(
+        f"the native engine cannot search here: {error}",
+        advice="--engine python is slower and needs nothing",
+    )
+
+
 def search_with(
     engine: Engine,
     system: System,
@@ -64,10 +72,7 @@ def search_with(
             )
         except (NoCompiler, NotNative, Unsupported) as error:
             if engine.name == NATIVE or engine.checkpoint is not None:
-                raise UsageError(
-                    f"the native engine cannot search here: {error}",
-                    advice="--engine python is slower and needs nothing",
-                ) from None
+                raise not_native(error) from None
             note = f"searched by the interpreter, which is slow: {error}"
     result = search_reduced(
         system,
