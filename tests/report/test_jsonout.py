@@ -53,6 +53,9 @@ def test_a_violated_check() -> None:
         "engine",
         "build_seconds",
         "note",
+        "reductions",
+        "passed",
+        "searched_again",
         "failed",
         "trace",
     }
