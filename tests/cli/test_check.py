@@ -298,3 +298,20 @@ def test_what_sources_dispute_is_in_the_verdict(disputed: str | None, text: str)
 )
 def test_bounds_of_pages(arguments: tuple[str, ...], message: str) -> None:
     fails(run("check", *arguments), message)
+
+
+def test_a_reduced_search() -> None:
+    asked = ("--scenario", "switch", *SMALL, "--mode", "nopcid", "--proposal", "repaired")
+    (result,) = results(*asked, "--reductions", "all", status=0)
+    assert result["reductions"] == ["partial-order"]
+    shown = run("check", *asked, "--reductions", "partial-order").stdout
+    assert f"nopcid: reduced by partial-order: {result['passed']:,} times" in shown
+    (whole,) = results(*asked, "--reductions", "none", status=0)
+    assert whole["reductions"] == [] and result["states"] < whole["states"]
+
+
+def test_a_reduction_that_does_not_exist() -> None:
+    result = run("check", "--reductions", "partial-order,symmetry")
+    assert result.returncode == 2
+    assert "there is no reduction 'symmetry'" in result.stderr
+    assert "auto, all, none" in result.stderr

@@ -56,6 +56,9 @@ def test_a_violated_check() -> None:
         "reductions",
         "searched_again",
         "note",
+        "reductions",
+        "passed",
+        "searched_again",
         "failed",
         "trace",
     }

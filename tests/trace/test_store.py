@@ -18,7 +18,7 @@ from pmaplab.trace.store import read_traces, traces_to_json
 
 Path_ = tuple[str | int, ...]
 # These may be null.
-OPTIONAL = {"proposal", "kernel", "exemptions", "pcids", "store_buffer"}
+OPTIONAL = {"proposal", "kernel", "exemptions", "operations", "pcids", "store_buffer"}
 # These came later: older files do without.
 LATER = set(LATER_BOUNDS)
 
