@@ -7,7 +7,7 @@
 
 enum {
 	AHEAD = 16,		/* states whose slots are fetched before they are put */
-	MANY_BUCKETS = 1 << 19,	/* beyond which a store grows by a quarter */
+	MANY_BUCKETS = 1 << 19,	/* beyond which a store grows by a third */
 	SPARE = 3		/* bits that a field gets at most on top of what it needs */
 };
 
@@ -48,7 +48,7 @@ static unsigned needed(const struct component *c)
 /* So many buckets that there is room for a while. */
 static uint64_t more_buckets(uint64_t buckets)
 {
-	return buckets < MANY_BUCKETS ? 2 * buckets : buckets + buckets / 4;
+	return buckets < MANY_BUCKETS ? 2 * buckets : buckets + buckets / 3;
 }
 
 /* How a store of so many buckets keeps a key. */

@@ -15,8 +15,8 @@ enum {
 	OUT = 1024,		/* new states that it hands over at once */
 	AHEAD_STATES = 8,	/* whose memory is asked for before they are expanded */
 	ALONE = 4096,		/* states of a level that one thread does alone */
-	FIRST_LAYOUT = 4096,	/* states at which lanes are chosen; again at 16 times as many */
-	LAST_LAYOUT = 1 << 17
+	FIRST_LAYOUT = 4096,	/* states at which lanes are chosen; again at 16 times as many, twice */
+	LAST_LAYOUT = 1 << 21
 };
 
 double now(void)
