@@ -23,6 +23,8 @@ CACHE_VARIABLE = "PMAPLAB_CACHE"
 _RUNTIME_OPTIONS = ("-std=gnu11", "-O3", "-pthread")
 # A model's code runs once for what it depends on: compiling fast counts for more.
 _MODEL_OPTIONS = ("-std=gnu11", "-O1", "-w")
+# Of a model that is searched once: its search takes as long, and compiling a third.
+_ONCE_OPTIONS = ("-std=gnu11", "-O0", "-w")
 # Workers kept; the ones used longest ago go first.
 _MOST_KEPT = 200
 
@@ -64,14 +66,18 @@ def _identity(path: str) -> str:
     return found.stdout
 
 
-def worker(model: str) -> Path:
+def worker(model: str, *, once: bool = False) -> Path:
     """The executable for the C text of a model; compiled if it is not there.
+
+    One that is used ``once`` is compiled as fast as can be, and kept apart, so that
+    it takes no other's place.
 
     Raises NoCompiler, and ModelError when the folder cannot be written.
     """
     cc = compiler()
-    key = _digest(_runtime_key(cc), model, *_MODEL_OPTIONS)
-    folder = cache_folder()
+    model_options = _ONCE_OPTIONS if once else _MODEL_OPTIONS
+    key = _digest(_runtime_key(cc), model, *model_options)
+    folder = cache_folder() / "once" if once else cache_folder()
     path = folder / f"worker-{key[:32]}"
     if _is_whole(path):
         # Used just now: _prune() removes the others first.
@@ -84,10 +90,10 @@ def worker(model: str) -> Path:
             made = Path(name) / "worker"
             source = Path(name) / "model.c"
             source.write_text(model, encoding="utf-8")
-            runtime = _runtime_object(cc, folder)
+            runtime = _runtime_object(cc, cache_folder())
             model_object = Path(name) / "model.o"
             include = f"-I{RUNTIME}"
-            _run([cc, *_MODEL_OPTIONS, include, "-c", str(source), "-o", str(model_object)])
+            _run([cc, *model_options, include, "-c", str(source), "-o", str(model_object)])
             objects = [str(model_object), str(runtime)]
             _run([cc, "-o", str(made), *objects, "-pthread", "-lm"])
             _keep(made, path)

@@ -39,8 +39,11 @@ def search_with(
     stop_at_first: bool = False,
     judge_bring_up: bool = True,
     progress: Progress | None = None,
+    projected: bool = False,
+    once: bool = False,
 ) -> Result:
-    """As :func:`pmaplab.search.bfs.search`, by the engine asked for.
+    """As :func:`pmaplab.search.bfs.search`, by the engine asked for; ``once`` as in
+    :func:`pmaplab.native.engine.search_natively`.
 
     Raises UsageError where the native engine is asked for and cannot do it.
     """
@@ -56,6 +59,8 @@ def search_with(
                 threads=engine.threads,
                 fingerprints=engine.fingerprints,
                 checkpoint=engine.checkpoint,
+                projected=projected,
+                once=once,
             )
         except (NoCompiler, NotNative, Unsupported) as error:
             if engine.name == NATIVE or engine.checkpoint is not None:
@@ -70,6 +75,7 @@ def search_with(
         stop_at_first=stop_at_first,
         judge_bring_up=judge_bring_up,
         progress=progress,
+        projected=projected,
     )
     result.note = note
     return result

@@ -26,11 +26,13 @@ from pmaplab.search.bfs import (
     stuck_failure,
 )
 from pmaplab.search.interpreter import State
+from pmaplab.search.projection import Members, Projected, projection_of
 from pmaplab.search.run import Move
 from pmaplab.search.translate import DONE
 from pmaplab.system import System
 
 NATIVE = "native"
+STOPPED_FIRST = "the first counterexample ends the search"
 # Of a lane, as the runtime has it: with fewer, components are coarser.
 LANE_BITS = 63
 
@@ -61,18 +63,27 @@ def search_natively(
     threads: int | None = None,
     fingerprints: bool = False,
     checkpoint: Path | None = None,
+    projected: bool = False,
+    once: bool = False,
 ) -> Result:
     """As :func:`pmaplab.search.bfs.search`, on ``threads`` threads (all cores).
 
     With ``fingerprints`` states are told apart by 64 bits only.  In the folder
     ``checkpoint`` the search is kept now and then, and when it is stopped; it goes on
-    from there.
+    from there.  ``once`` says that nobody asks again: compiling fast counts then.
 
     Raises NoCompiler and Unsupported where it cannot be done, and WorkerDied.
     """
     run = _NativeSearch(system, judge_bring_up)
     return run.run(
-        limits or Limits(), stop_at_first, progress, threads or cores(), fingerprints, checkpoint
+        limits or Limits(),
+        stop_at_first,
+        progress,
+        threads or cores(),
+        fingerprints,
+        checkpoint,
+        projected,
+        once,
     )
 
 
@@ -85,16 +96,23 @@ class _NativeSearch(BegunSearch):
         threads: int,
         fingerprints: bool,
         checkpoint: Path | None,
+        projected: bool,
+        once: bool,
     ) -> Result:
         result, interpreter = self.result, self.interpreter
         result.engine = NATIVE
+        begun = self.begin()
+        if stop_at_first and result.violations:
+            self.note_labels(frozenset())
+            result.stopped = STOPPED_FIRST
+            return result
         began = time.monotonic()
         program, layout = self.system.program, interpreter.layout
         model = generate(program, layout, interpreter.code)
-        executable = worker(model)
+        executable = worker(model, once=once)
         started = time.monotonic()
         result.build_seconds = started - began
-        if self.begin():
+        if begun:
             question = Question(
                 threads=threads,
                 states=0 if limits.states is None else max(limits.states, 1),
@@ -110,6 +128,7 @@ class _NativeSearch(BegunSearch):
                     (base, agent.cpu, agent.context == THREAD)
                     for base, agent in zip(layout.agents, program.agents, strict=True)
                 ],
+                projection=projection_of(layout) if projected else None,
             )
             for parts in components(layout):
                 asked = replace(question, components=parts)
@@ -119,7 +138,7 @@ class _NativeSearch(BegunSearch):
                     answer = ask(executable, asked, progress, checkpoint)
                 except FileNotFoundError:
                     # Another process has just removed it to make room for its own.
-                    answer = ask(worker(model), asked, progress, checkpoint)
+                    answer = ask(worker(model, once=once), asked, progress, checkpoint)
                 if answer["stopped"] != "wide":
                     break
                 if checkpoint is not None:
@@ -145,6 +164,10 @@ class _NativeSearch(BegunSearch):
         result.transitions = answer["transitions"]
         result.depth = answer["depth"]
         result.memory = answer["bytes"]
+        if "all" in answer:
+            names = projection_of(self.interpreter.layout).names
+            sets = Members(*answer["all"]), Members(*answer["at_rest"])
+            result.projected = Projected(names, *sets)
         result.stopped = _reason(answer["stopped"], limits)
         if not result.complete and result.stopped is None:
             raise NativeError("the search is incomplete for no reason")
@@ -263,5 +286,5 @@ def _reason(stopped: str, limits: Limits) -> str | None:
         case "signal":
             return "the search is interrupted"
         case "first":
-            return "the first counterexample ends the search"
+            return STOPPED_FIRST
     raise NativeError(f"the worker stopped for {stopped!r}")

@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar
 from pmaplab.errors import ModelError
 from pmaplab.ir.nodes import THREAD, Instruction, Terminator
 from pmaplab.search.interpreter import Failure, Interpreter, State
+from pmaplab.search.projection import Projected, project, projection_of, rests
 from pmaplab.search.run import Move, Runner
 from pmaplab.search.translate import DONE
 from pmaplab.system import System
@@ -29,8 +30,6 @@ Seen = TypeVar("Seen", bound=Hashable)
 
 ASSERTIONS = "assertions"
 PROGRESS = "progress"
-# The invariant whose exemptions say when a CPU is not at rest.
-AT_REST = "curpmap_at_rest"
 
 # Room for the number of an agent's part in a packed state.
 PART_BITS = 24
@@ -92,7 +91,8 @@ class Result:
     compiling took, apart from ``seconds``; ``note`` says why another engine
     than the one asked for did the search, ``odds`` how probable it is that a state
     was missed, where that is possible.  ``memory`` is what the search took at its end,
-    in bytes, where the engine says so.
+    in bytes, where the engine says so.  ``projected`` is what the states of a complete
+    search hold in memory, if that was asked for.
     """
 
     properties: tuple[str, ...]
@@ -116,6 +116,7 @@ class Result:
     at_rest: AtRest | None = None
     finals: tuple[State, ...] = ()
     rest: Rest[Any] | None = None
+    projected: Projected | None = None
 
     @property
     def first(self) -> Violation | None:
@@ -145,6 +146,7 @@ def search(
     finals: bool = False,
     at_rest: bool = False,
     rest: Callable[[State], Hashable] | None = None,
+    projected: bool = False,
 ) -> Result:
     """Explore ``system`` and judge its properties.
 
@@ -153,7 +155,8 @@ def search(
     what fails before the search begins.  ``progress`` is called now and then
     with the numbers of states, transitions and levels.  ``finals`` asks for
     the final memories, ``at_rest`` for those of complete searches in which
-    every CPU is at rest; ``rest`` is asked about each of the latter.
+    every CPU is at rest; ``rest`` is asked about each of the latter.  ``projected`` asks
+    what the states of a complete search hold in memory.
     """
     # States form no cycles, and the collector would walk them again and again.
     collecting = gc.isenabled()
@@ -167,6 +170,8 @@ def search(
             result.at_rest = run.at_rest()
         if rest is not None:
             result.rest = run.rest(rest)
+        if projected and result.complete:
+            result.projected = run.projected()
         return result
     finally:
         if collecting:
@@ -311,19 +316,12 @@ class _Search(BegunSearch):
 
     def _resting(self) -> list[int]:
         """The numbers of the memories in which every CPU is at rest."""
-        interpreter = self.interpreter
-        moving = 0
-        for invariant in self.system.program.invariants:
-            if invariant.function == AT_REST:
-                for region in invariant.exempt:
-                    moving |= interpreter.regions[region]
-        active = interpreter.regions.get("activated", 0)
-        regions = interpreter.layout.regions
-        return [
-            number
-            for number, memory in enumerate(self.memory)
-            if all(mask & active == active and not mask & moving for mask in memory[regions:])
-        ]
+        wanted = projection_of(self.interpreter.layout)
+        return [number for number, memory in enumerate(self.memory) if rests(wanted, memory)]
+
+    def projected(self) -> Projected:
+        """What the states hold in memory."""
+        return project(projection_of(self.interpreter.layout), self.memory)
 
     def finals(self) -> tuple[State, ...]:
         """The memories of the final states, each once."""

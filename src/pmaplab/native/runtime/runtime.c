@@ -13,5 +13,6 @@
 #include "checkpoint.c"
 #include "paths.c"
 #include "progress.c"
+#include "projection.c"
 #include "search.c"
 #include "main.c"
