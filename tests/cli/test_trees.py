@@ -91,15 +91,24 @@ def test_conform() -> None:
     assert found["reference"]["differs"]
 
 
-def test_mutate() -> None:
-    found = answer(
+def test_mutate(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    arguments = (
         "mutate", "--tree", SMALL, "--function", "pmap_activate", "--scenario", "switch",
-        "--mode", "pcid", *ONE, status=1,
+        "--mode", "pcid", "--resume", kept, *ONE,
     )  # fmt: skip
+    found = answer(*arguments, status=1)
     assert {each["function"] for each in found["mutations"]} == {"pmap_activate"}
     outcomes = {(each["kind"], each["line"]): each["outcome"] for each in found["mutations"]}
     first = min(line for _, line in outcomes)
     assert outcomes["delete", first] == outcomes["delete", first + 1] == "caught"
+    assert found["groups"] == {"activation": found["counts"]}
+    # What is known is not searched again.
+    before = kept.read_text()
+    assert answer(*arguments, status=1) == found and kept.read_text() == before
+    text = run(*arguments, "--jobs", "1").stdout
+    assert "activation: 2 of 3 mistakes are caught" in text
+    assert answer(*arguments, "--group", "handlers")["mutations"] == []
 
 
 @pytest.mark.parametrize(
