@@ -39,14 +39,24 @@ def test_a_line_that_was_being_written_is_left_out(tmp_path: Path) -> None:
     with path.open("a") as file:
         file.write('{"search": "half')
     kept = KeptSearches(path)
+    assert kept.get(Texts("b", "")) is None
     kept.put(Texts("b", ""), FAILS)
+    assert kept.get(Texts("c", "")) is None
     assert KeptSearches(path).known == kept.known and len(kept.known) == 2
+
+
+def test_what_one_adds_the_others_find(tmp_path: Path) -> None:
+    ours, theirs = KeptSearches(tmp_path / "kept"), KeptSearches(tmp_path / "kept")
+    ours.put(Texts("a", ""), HOLDS)
+    assert theirs.get(Texts("a", "")) == HOLDS
+    theirs.put(Texts("b", ""), FAILS)
+    assert ours.get(Texts("b", "")) == FAILS
 
 
 def test_another_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "kept"
     path.write_text("no results\n")
-    with pytest.raises(InputError, match="line 1 is no kept search"):
+    with pytest.raises(InputError, match="a line is no kept search: no results"):
         KeptSearches(path)
     with pytest.raises(UsageError):
         KeptSearches(tmp_path)

@@ -81,63 +81,75 @@ def _text(program: Program) -> str:
 
 
 class KeptSearches:
-    """Results by the text of a system; in a file, if there is one.
+    """Results by the texts of a system; in a file, if there is one.
 
-    Several processes may add to the file at once.  Raises UsageError for a file that
-    cannot be used, and InputError for one that is something else.
+    Several processes may use the file at once: what one adds, the others find.  Raises
+    UsageError for a file that cannot be used, and InputError for one that is something
+    else.
     """
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self.known: dict[str, Found] = {}
-        if path is None:
-            return
-        try:
-            text = path.read_text(encoding="utf-8") if path.exists() else ""
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path}: {error}") from None
-        lines = text.split("\n")
-        # A last line without an end was being written when the process was killed.
-        for number, line in enumerate(lines[:-1], 1):
-            try:
-                data = json.loads(line)
-                self.known[data["search"]] = _decoded(data["found"])
-            except (ValueError, KeyError, TypeError):
-                raise InputError(
-                    f"{path}: line {number} is no kept search",
-                    advice="name another file, or remove this one",
-                ) from None
-        if lines[-1]:
-            _mend(path, text)
+        self._read = 0
+        # A process that was killed may have left a line without its end.
+        if self._refresh():
+            self._append(b"\n")
 
     def get(self, texts: Texts) -> Found | None:
         """The result of the system with these texts, if it is known."""
-        return self.known.get(_key(texts))
+        key = _key(texts)
+        if key not in self.known:
+            self._refresh()
+        return self.known.get(key)
 
     def put(self, texts: Texts, found: Found) -> None:
         """Keep a result."""
         key = _key(texts)
         self.known[key] = found
+        self._append(json.dumps({"search": key, "found": asdict(found)}).encode() + b"\n")
+
+    def _append(self, line: bytes) -> None:
         if self.path is None:
             return
-        line = json.dumps({"search": key, "found": asdict(found)}) + "\n"
         try:
             # One write, at the end, whoever else writes.
             file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
             try:
-                os.write(file, line.encode())
+                os.write(file, line)
             finally:
                 os.close(file)
         except OSError as error:
             raise UsageError(f"{self.path}: {error.strerror or error}") from None
 
+    def _refresh(self) -> bytes:
+        """Read what has been added; what is left of a last line without an end."""
+        if self.path is None or not self.path.exists():
+            return b""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._read)
+                data = file.read()
+        except OSError as error:
+            raise UsageError(f"{self.path}: {error.strerror or error}") from None
+        end = data.rfind(b"\n") + 1
+        for line in data[:end].splitlines():
+            self._take(line)
+        self._read += end
+        return data[end:]
 
-def _mend(path: Path, text: str) -> None:
-    """Leave out the last line, which has no end."""
-    try:
-        path.write_text(text[: text.rfind("\n") + 1], encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from None
+    def _take(self, line: bytes) -> None:
+        try:
+            data = json.loads(line)
+            self.known[data["search"]] = _decoded(data["found"])
+        except (ValueError, KeyError, TypeError):
+            # Without its end it was never kept.
+            if not line or (line.startswith(b'{"search"') and not line.endswith(b"}}")):
+                return
+            raise InputError(
+                f"{self.path}: a line is no kept search: {line[:40].decode(errors='replace')}",
+                advice="name another file, or remove this one",
+            ) from None
 
 
 def _decoded(data: dict[str, Any]) -> Found:
