@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from pmaplab.cli.options import add_format, add_mode, modes, whole
+from pmaplab.cli.options import add_format, whole
 from pmaplab.cli.output import show
 from pmaplab.cli.parallel import Report, run_all
 from pmaplab.cli.progress import ProgressBar
@@ -25,7 +25,7 @@ from pmaplab.errors import UsageError
 from pmaplab.frontends.kernel_c.mutate import Mutation
 from pmaplab.frontends.kernel_c.source import line_of
 from pmaplab.kept_searches import KeptSearches
-from pmaplab.machine.modes import SC, TSO
+from pmaplab.machine.modes import MODES, SC, TSO, find_mode
 from pmaplab.memory import DEFAULT_STORE_BUFFER
 from pmaplab.mutate import (
     GROUPS,
@@ -77,7 +77,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="only the functions of this group; may be given again",
     )
     add_scenarios(parser)
-    add_mode(parser, "all", several=True)
+    parser.add_argument(
+        "--mode",
+        choices=(*(mode.name for mode in MODES), "all"),
+        metavar="MODE",
+        action="append",
+        help="CPU features, as for check; may be given again (default: all)",
+    )
     add_bounds(parser)
     parser.add_argument(
         "--memory",
@@ -144,7 +150,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _runs(options: argparse.Namespace, tree: TreeSpec) -> tuple[RunSpec, ...]:
-    selected = modes_of_tree(tree, bounds_of(options, BOOT), modes(options.mode))
+    names = options.mode or ["all"]
+    asked = MODES if "all" in names else tuple(find_mode(name) for name in dict.fromkeys(names))
+    selected = modes_of_tree(tree, bounds_of(options, BOOT), asked)
     result = []
     for scenario in scenarios(options):
         usual = bounds_of(options, scenario)
