@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pmaplab.errors import ModelError, PmaplabError
 from pmaplab.frontends.kernel_c.mutate import Mutation, mutations
-from pmaplab.ir.nodes import Program
+from pmaplab.ir.nodes import Program, Sometimes
+from pmaplab.ir.walk import instructions
 from pmaplab.kept_searches import Found, KeptSearches, Texts
 from pmaplab.native.choose import AUTO, Engine, search_with
 from pmaplab.search.bfs import ASSERTIONS, Limits
@@ -207,7 +208,12 @@ class _Trial:
         if not found.complete:
             self.undecided.append(f"{where_of(run)}: {found.stopped}")
             return None
-        lost = [label for label in found.unreached if label not in baseline.found.unreached]
+        # A label that went with its statement says nothing.
+        lost = [
+            label
+            for label in found.unreached
+            if label not in baseline.found.unreached and label in _labels(system.program)
+        ]
         if lost:
             return Outcome(mutation, CAUGHT, f'never reached: "{lost[0]}"', run)
         ours, theirs = found.projected, baseline.found.projected
@@ -250,6 +256,16 @@ def _searched(
     if found.complete or found.violations:
         searches.put(texts, found)
     return found
+
+
+def _labels(program: Program) -> frozenset[str]:
+    """What is worth reaching, and in the program at all."""
+    return frozenset(
+        item.label
+        for function in program.functions.values()
+        for item in instructions(function)
+        if isinstance(item, Sometimes)
+    )
 
 
 def _without(system: System, properties: frozenset[str]) -> System:
