@@ -51,7 +51,8 @@ class Outcome:
 
     Where it was caught: the run, the property (or None where something is never reached
     any more) and the steps.  ``searches`` is the number of searches that say so: those
-    in which its program is another one.
+    in which its program is another one.  ``same_at_rest``: it survived, and the states at
+    rest are the same.
     """
 
     mutation: Mutation
@@ -61,6 +62,7 @@ class Outcome:
     property: str | None = None
     steps: int | None = None
     searches: int = 0
+    same_at_rest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,12 +234,15 @@ class _Trial:
             reason = "the program is the same: what it does is left out"
             return Outcome(self.mutation, NO_EFFECT, reason)
         if all(everywhere for everywhere, _ in self.same):
-            reason, outcome = "the same states are reached", EQUIVALENT
-        elif all(at_rest for _, at_rest in self.same):
-            reason, outcome = "the same states at rest are reached, by way of others", SURVIVED
-        else:
-            reason, outcome = "other states at rest, which no property excludes", SURVIVED
-        return Outcome(self.mutation, outcome, reason, searches=count)
+            reason = "the same states are reached"
+            return Outcome(self.mutation, EQUIVALENT, reason, searches=count)
+        same = all(at_rest for _, at_rest in self.same)
+        reason = (
+            "the same states at rest are reached, by way of others"
+            if same
+            else "other states at rest, which no property excludes"
+        )
+        return Outcome(self.mutation, SURVIVED, reason, searches=count, same_at_rest=same)
 
 
 def _searched(

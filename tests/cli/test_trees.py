@@ -102,7 +102,7 @@ def test_mutate(tmp_path: Path) -> None:
     outcomes = {(each["kind"], each["line"]): each["outcome"] for each in found["mutations"]}
     first = min(line for _, line in outcomes)
     assert outcomes["delete", first] == outcomes["delete", first + 1] == "caught"
-    assert found["groups"] == {"activation": found["counts"]}
+    assert found["groups"] == {"activation": {**found["counts"], "same at rest": 0}}
     # What is known is not searched again.
     before = kept.read_text()
     assert answer(*arguments, status=1) == found and kept.read_text() == before

@@ -141,7 +141,7 @@ def test_mutations() -> None:
         ).items()
         if kind == UNMASK
     ]
-    assert outcome.outcome == SURVIVED and "the same states at rest" in outcome.reason
+    assert outcome.outcome == SURVIVED and outcome.same_at_rest
 
 
 def test_what_fails_without_a_mutation_catches_none() -> None:

@@ -52,8 +52,11 @@ def mutate_text(
         result.append(f"{group}: {tally[CAUGHT]} of {mistakes} mistakes are caught", style="bold")
         if mistakes:
             result.append(f" ({100 * tally[CAUGHT] / mistakes:.0f} %)")
+        same = sum(each.same_at_rest for each in own)
+        if same:
+            result.append(f"; {same} of the others leave the same states at rest")
         if tally[EQUIVALENT]:
-            result.append(f", {tally[EQUIVALENT]} more are equivalent")
+            result.append(f"; {tally[EQUIVALENT]} more are equivalent")
         result.append("\n")
     function = ""
     for each in found:
@@ -102,7 +105,10 @@ def mutate_json(
         "left_out": [{**_run(run), "reason": reason} for run, reason in unusable],
         "counts": dict(Counter(each.outcome for each in found)),
         "groups": {
-            group: dict(Counter(each.outcome for each in own))
+            group: {
+                **Counter(each.outcome for each in own),
+                "same at rest": sum(each.same_at_rest for each in own),
+            }
             for group, own in by_group(found).items()
         },
         "mutations": [
@@ -118,6 +124,7 @@ def mutate_json(
                 "where": None if each.run is None else _run(each.run),
                 "property": each.property,
                 "steps": each.steps,
+                "same_at_rest": each.same_at_rest,
             }
             for each in found
         ],
