@@ -106,9 +106,12 @@ def test_mutate(tmp_path: Path) -> None:
     # What is known is not searched again.
     before = kept.read_text()
     assert answer(*arguments, status=1) == found and kept.read_text() == before
-    text = run(*arguments, "--jobs", "1").stdout
-    assert "activation: 2 of 3 mistakes are caught" in text
-    assert answer(*arguments, "--group", "handlers")["mutations"] == []
+    text = run(*arguments, "--group", "activation", "--jobs", "1").stdout
+    assert "activation: 4 of 5 mistakes are caught" in text
+    result = tmp_path / "result.json"
+    result.write_text(json.dumps(found))
+    again = answer(*arguments, "--again", result, status=1)["mutations"]
+    assert [each["outcome"] for each in again] == ["survived"]
 
 
 @pytest.mark.parametrize(

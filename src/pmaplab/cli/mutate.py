@@ -24,11 +24,14 @@ from pmaplab.cli.trees import (
 from pmaplab.errors import UsageError
 from pmaplab.frontends.kernel_c.mutate import Mutation
 from pmaplab.frontends.kernel_c.source import line_of
+from pmaplab.jsondata import read_json
 from pmaplab.kept_searches import KeptSearches
 from pmaplab.machine.modes import MODES, SC, TSO, find_mode
 from pmaplab.memory import DEFAULT_STORE_BUFFER
 from pmaplab.mutate import (
+    CAUGHT,
     GROUPS,
+    INVALID,
     SURVIVED,
     UNDECIDED,
     Baseline,
@@ -105,6 +108,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=Path,
         help="keep what searches come to in this file, and take from it what is known",
     )
+    parser.add_argument(
+        "--again",
+        metavar="FILE.json",
+        type=Path,
+        help="only the mutations that an earlier result, of --format json, does not say are "
+        "caught or invalid: for other modes, bounds or memory models",
+    )
     add_format(parser)
     parser.set_defaults(run=run)
 
@@ -179,12 +189,32 @@ def _selected(options: argparse.Namespace, found: list[Mutation]) -> list[Mutati
                 f"{name} is no function under check, or has no statement to break",
                 advice="`pmaplab tree DIR` lists the functions under check",
             )
+    left = None if options.again is None else _left(options.again)
     return [
         mutation
         for mutation in found
-        if (not options.function or mutation.function in options.function)
+        if (left is None or _identity(mutation) in left)
+        and (not options.function or mutation.function in options.function)
         and (not options.group or group_of(mutation.function) in options.group)
     ]
+
+
+def _identity(mutation: Mutation) -> tuple[str, str, str, int]:
+    return mutation.kind, mutation.function, mutation.loc.file, mutation.loc.line
+
+
+def _left(path: Path) -> set[tuple[str, str, str, int]]:
+    """What an earlier result leaves open; raises a PmaplabError for a file that is none."""
+    return {
+        (
+            each.get("kind").text(),
+            each.get("function").text(),
+            each.get("file").text(),
+            each.get("line").number(),
+        )
+        for each in read_json(path, str(path)).get("mutations").items()
+        if each.get("outcome").text() not in (CAUGHT, INVALID)
+    }
 
 
 def _measure(question: tuple[RunSpec, Limits, Path | None], report: Report) -> Baseline | str:

@@ -219,7 +219,9 @@ class _Compiler:
                     advice="a table with [[source]] says in which file it is",
                 )
             callees = _called(declaration.node) & (declared.keys() | foreign.provided)
-            theirs = {callee: foreign.signature(callee) for callee in sorted(callees & foreign.provided)}
+            theirs = {
+                callee: foreign.signature(callee) for callee in sorted(callees & foreign.provided)
+            }
             function = self._lowered(declaration, sysinits, {**self.signatures, **theirs})
             lowered[name] = function
             # Not those that the mode or the bounds exclude.
