@@ -155,10 +155,10 @@ def _kept(path: Path | None) -> KeptSearches:
 def where_of(run: RunSpec) -> str:
     """A run in words."""
     memory = "" if run.bounds.store_buffer is None else ", tso"
-    processes = run.bounds.processes
-    return f"{run.scenario}, {run.mode}{memory}, {processes} user process" + (
-        "es" if processes > 1 else ""
-    )
+    cpus, processes = run.bounds.cpus, run.bounds.processes
+    machine = f"{cpus} CPU{'s' if cpus > 1 else ''}"
+    running = f"{processes} user process{'es' if processes > 1 else ''}"
+    return f"{run.scenario}, {run.mode}{memory}, {machine}, {running}"
 
 
 class _Trial:

@@ -50,6 +50,8 @@ from pmaplab.tree import TreeSpec
 
 # Scenarios that are searched with one user process, unless --full says otherwise.
 _LARGE = ("shootdown",)
+# Operations, where one CPU is alone.
+_MORE_ALONE = 2
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -167,10 +169,13 @@ def _runs(options: argparse.Namespace, tree: TreeSpec) -> tuple[RunSpec, ...]:
     for scenario in scenarios(options):
         usual = bounds_of(options, scenario)
         sizes = [usual]
+        if usual.pages:
+            # What one CPU does alone, it may do for longer.
+            sizes.append(replace(usual, cpus=1, operations=usual.operations + _MORE_ALONE))
         if scenario in _LARGE:
             # Most mistakes need one process only, with a quarter of the states.
-            one = replace(usual, processes=1)
-            sizes = list(dict.fromkeys([one, usual])) if options.full else [one]
+            small = [replace(size, processes=1) for size in sizes]
+            sizes = list(dict.fromkeys([*small, *sizes])) if options.full else small
         for memory in dict.fromkeys(options.memory or [SC]):
             buffer = DEFAULT_STORE_BUFFER if memory == TSO else None
             result += [
