@@ -13,12 +13,13 @@ import pytest
 
 from frontends.kernel_c.support import SMALL, TREES, searched, spec_of
 from pmaplab.conform import conform
-from pmaplab.frontends.kernel_c.mutate import DELETE, SWAP, UNMASK, WEAKEN
+from pmaplab.frontends.kernel_c.mutate import DELETE, SWAP, WEAKEN
 from pmaplab.frontends.kernel_c.source import line_of
 from pmaplab.ir.nodes import Fence
 from pmaplab.ir.walk import instructions
 from pmaplab.mutate import (
     CAUGHT,
+    EQUIVALENT,
     SURVIVED,
     Baseline,
     FunctionJob,
@@ -134,9 +135,15 @@ def test_mutations() -> None:
         outcome = outcomes[kind, text]
         assert outcome.outcome == CAUGHT and outcome.property == "pm_active"
         assert outcome.run is not None and outcome.steps is not None
+
+
+def test_mutations_that_change_nothing() -> None:
+    run = spec_of(SMALL, scenario="switch", mode="pcid")
+    outcomes = tried("pmap_pcid_alloc", (SWAP,), run)
+    assert outcomes[SWAP, "PCPU_SET(pcid_gen, new_gen);"].outcome == EQUIVALENT
     # Without IPIs nothing can come in between.
-    [outcome] = tried("pmap_activate_sw_noinvpcid", (UNMASK,), run).values()
-    assert outcome.outcome == SURVIVED and outcome.same_at_rest
+    order = outcomes[SWAP, "pmap->pm_pcids[cpuid].pm_pcid = pcid_next;"]
+    assert order.outcome == SURVIVED and order.same_at_rest
 
 
 def test_what_fails_without_a_mutation_catches_none() -> None:
