@@ -93,15 +93,27 @@ def test_conform() -> None:
     assert found["reference"]["differs"]
 
 
-def test_mutate() -> None:
-    found = answer(
+def test_mutate(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    arguments = (
         "mutate", "--tree", SMALL, "--function", "pmap_activate", "--scenario", "switch",
-        "--mode", "pcid", *ONE, status=1,
+        "--mode", "pcid", "--resume", kept, *ONE,
     )  # fmt: skip
+    found = answer(*arguments, status=1)
     assert {each["function"] for each in found["mutations"]} == {"pmap_activate"}
     outcomes = {(each["kind"], each["line"]): each["outcome"] for each in found["mutations"]}
     first = min(line for _, line in outcomes)
     assert outcomes["delete", first] == outcomes["delete", first + 1] == "caught"
+    assert found["groups"] == {"activation": {**found["counts"], "same at rest": 0}}
+    # What is known is not searched again.
+    before = kept.read_text()
+    assert answer(*arguments, status=1) == found and kept.read_text() == before
+    text = run(*arguments, "--group", "activation", "--jobs", "1").stdout
+    assert "activation: 4 of 5 mistakes are caught" in text
+    result = tmp_path / "result.json"
+    result.write_text(json.dumps(found))
+    again = answer(*arguments, "--again", result, status=1)["mutations"]
+    assert [each["outcome"] for each in again] == ["survived"]
 
 
 @pytest.mark.parametrize(

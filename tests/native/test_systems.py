@@ -13,7 +13,7 @@ from pmaplab.machine.modes import MODES, find_mode
 from pmaplab.native import engine
 from pmaplab.native.engine import NotNative, search_natively
 from pmaplab.search.bfs import Limits, search
-from pmaplab.system import Bounds, build_system
+from pmaplab.system import Bounds, build_system, default_bounds
 
 EXPECTED = Path(__file__).parents[1]
 
@@ -100,6 +100,24 @@ def test_limits() -> None:
     assert not little.complete
     short = search_natively(system, limits=Limits(seconds=0.001))
     assert short.stopped == "the limit of 0.001 seconds is reached"
+
+
+def test_what_is_reached_is_the_same_set() -> None:
+    """Of a system that has states at rest and others, with any number of threads."""
+    system = build_system("switch", (), MODES[0], Bounds(operations=1))
+    expected = search(system, projected=True, at_rest=True)
+    for threads in (1, 2):
+        result = search_natively(system, threads=threads, projected=True, once=True)
+        assert result.projected == expected.projected
+    assert expected.projected is not None and expected.at_rest is not None
+    assert expected.projected.at_rest.states == expected.at_rest.memories
+    assert expected.projected.all.states > expected.at_rest.memories > 1
+
+
+def test_a_bring_up_that_fails_ends_it() -> None:
+    system = build_system("activate", (), MODES[0], default_bounds("activate"))
+    result = search_natively(system, stop_at_first=True)
+    assert result.violations and not result.complete and result.states == 0
 
 
 def test_the_level_of_the_first_counterexample_ends_it() -> None:

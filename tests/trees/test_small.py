@@ -13,10 +13,22 @@ import pytest
 
 from frontends.kernel_c.support import SMALL, TREES, searched, spec_of
 from pmaplab.conform import conform
-from pmaplab.frontends.kernel_c.mutate import DELETE, SWAP, UNMASK, WEAKEN
+from pmaplab.frontends.kernel_c.mutate import DELETE, SWAP, WEAKEN
+from pmaplab.frontends.kernel_c.source import line_of
 from pmaplab.ir.nodes import Fence
 from pmaplab.ir.walk import instructions
-from pmaplab.mutate import CAUGHT, SURVIVED, MutationJob, Outcome, all_mutations, try_out
+from pmaplab.mutate import (
+    CAUGHT,
+    EQUIVALENT,
+    SURVIVED,
+    Baseline,
+    FunctionJob,
+    Outcome,
+    all_mutations,
+    group_of,
+    measure,
+    try_out,
+)
 from pmaplab.native.choose import PYTHON, Engine
 from pmaplab.search.bfs import Limits, search
 from pmaplab.spec import RunSpec
@@ -100,25 +112,67 @@ def test_a_difference_is_shown_as_traces() -> None:
     assert "sys/amd64/amd64/pmap.c" in files
 
 
-def tried(function: str, kind: str, text: str) -> Outcome:
-    """The outcome of the one mutation of that kind at the line with ``text``."""
-    runs = (spec_of(SMALL, mode="pcid"),)
-    source = (SMALL / "sys/amd64/amd64/pmap.c").read_text().split("\n")
-    [mutation] = [
-        each
-        for each in all_mutations(runs)
-        if each.function == function and each.kind == kind and text in source[each.loc.line - 1]
-    ]
-    return try_out(MutationJob(mutation, runs, Limits()))
+def tried(function: str, kinds: tuple[str, ...], run: RunSpec) -> dict[tuple[str, str], Outcome]:
+    """The outcomes of the mutations of a function, by kind and source line."""
+    assert run.tree is not None
+    source = run.tree.opened()
+    found = tuple(
+        each for each in all_mutations((run,)) if each.function == function and each.kind in kinds
+    )
+    baseline = measure(run, Limits())
+    assert isinstance(baseline, Baseline)
+    outcomes = try_out(FunctionJob(found, (baseline,), Limits()), print)
+    return {
+        (each.mutation.kind, line_of(source, each.mutation.loc).strip()): each for each in outcomes
+    }
 
 
 def test_mutations() -> None:
-    outcome = tried("pmap_activate_sw", DELETE, "CPU_SET_ATOMIC")
-    assert outcome.outcome == CAUGHT and "pm_active" in outcome.reason
-    outcome = tried("pmap_activate_sw", SWAP, "CPU_SET_ATOMIC")
-    assert outcome.outcome == CAUGHT and "pm_active" in outcome.reason
-    outcome = tried("pmap_activate_sw", WEAKEN, "CPU_CLR_ATOMIC")
-    assert outcome.outcome == CAUGHT and "pm_active" in outcome.reason
+    run = spec_of(SMALL, scenario="switch", mode="pcid")
+    outcomes = tried("pmap_activate_sw", (DELETE, WEAKEN), run)
+    for kind, text in (
+        (DELETE, "CPU_SET_ATOMIC(cpuid, &pmap->pm_active);"),
+        (WEAKEN, "CPU_CLR_ATOMIC(cpuid, &oldpmap->pm_active);"),
+    ):
+        outcome = outcomes[kind, text]
+        assert outcome.outcome == CAUGHT and outcome.property == "pm_active"
+        assert outcome.run is not None and outcome.steps is not None
+
+
+def test_mutations_that_change_nothing() -> None:
+    run = spec_of(SMALL, scenario="switch", mode="pcid")
+    outcomes = tried("pmap_pcid_alloc", (SWAP,), run)
+    assert outcomes[SWAP, "PCPU_SET(pcid_gen, new_gen);"].outcome == EQUIVALENT
     # Without IPIs nothing can come in between.
-    outcome = tried("pmap_activate_sw_noinvpcid", UNMASK, "intr_disable")
-    assert outcome.outcome == SURVIVED and "the same states" in outcome.reason
+    order = outcomes[SWAP, "pmap->pm_pcids[cpuid].pm_pcid = pcid_next;"]
+    assert order.outcome == SURVIVED and order.same_at_rest
+
+
+def test_what_fails_without_a_mutation_catches_none() -> None:
+    """curpmap is violated already, and says nothing; pm_active still does."""
+    patch = str(TREES / "twins/no_pcid_for_vmspace0.diff")
+    run = spec_of(SMALL, scenario="switch", mode="pcid", patches=(patch,))
+    baseline = measure(run, Limits())
+    assert isinstance(baseline, Baseline) and baseline.violated == {"curpmap"}
+    assert baseline.found.violations == {} and baseline.found.complete
+    outcomes = tried("pmap_activate_sw", (SWAP,), run)
+    assert outcomes[SWAP, "CPU_SET_ATOMIC(cpuid, &pmap->pm_active);"].property == "pm_active"
+    assert all(each.property != "curpmap" for each in outcomes.values())
+
+
+def test_a_kernel_that_fails_an_assertion_measures_nothing() -> None:
+    patch = str(TREES / "twins/no_critical_section.diff")
+    found = measure(spec_of(SMALL, mode="pcid", patches=(patch,)), Limits())
+    assert isinstance(found, str) and "without a mutation already" in found
+
+
+def test_groups() -> None:
+    for name, group in (
+        ("pmap_activate_sw_pcid_pti", "activation"),
+        ("pmap_pcid_alloc", "PCID allocation"),
+        ("invltlb_pcid_handler", "handlers"),
+        ("invltlb_glob", "invalidation"),
+        ("smp_targeted_tlb_shootdown", "shootdown"),
+        ("init_secondary", "bring-up"),
+    ):
+        assert group_of(name) == group

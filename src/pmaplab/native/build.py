@@ -54,14 +54,16 @@ def _identity(path: str) -> str:
     return found.stdout
 
 
-def worker(model: str) -> Path:
+def worker(model: str, *, once: bool = False) -> Path:
     """The executable for the C text of a model; compiled if it is not there.
+
+    One that is used ``once`` is kept apart, so that it takes no other's place.
 
     Raises NoCompiler, and ModelError when the folder cannot be written.
     """
     cc = compiler()
     key = _digest(_runtime_key(cc), model, *_MODEL_OPTIONS)
-    folder = cache_folder()
+    folder = cache_folder() / "once" if once else cache_folder()
     path = folder / f"worker-{key[:32]}"
     if _is_whole(path):
         # Used just now: _prune() removes the others first.
@@ -74,7 +76,7 @@ def worker(model: str) -> Path:
             made = Path(name) / "worker"
             source = Path(name) / "model.c"
             source.write_text(model, encoding="utf-8")
-            runtime = _runtime_object(cc, folder)
+            runtime = _runtime_object(cc, cache_folder())
             model_object = Path(name) / "model.o"
             include = f"-I{RUNTIME}"
             _run([cc, *_MODEL_OPTIONS, include, "-c", str(source), "-o", str(model_object)])

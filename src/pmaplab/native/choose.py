@@ -51,8 +51,11 @@ def search_with(
     stop_at_first: bool = False,
     judge_bring_up: bool = True,
     progress: Progress | None = None,
+    projected: bool = False,
+    once: bool = False,
 ) -> Result:
-    """As :func:`pmaplab.search.reduced.search_reduced`, by the engine asked for.
+    """As :func:`pmaplab.search.reduced.search_reduced`, by the engine asked for; ``projected``
+    and ``once`` as in :func:`pmaplab.native.engine.search_natively`.
 
     Raises UsageError where the native engine is asked for and cannot do it.
     """
@@ -69,6 +72,8 @@ def search_with(
                 fingerprints=engine.fingerprints,
                 checkpoint=engine.checkpoint,
                 reductions=engine.reductions,
+                projected=projected,
+                once=once,
             )
         except (NoCompiler, NotNative, Unsupported) as error:
             if engine.name == NATIVE or engine.checkpoint is not None:
@@ -81,6 +86,7 @@ def search_with(
         judge_bring_up=judge_bring_up,
         progress=progress,
         reductions=engine.reductions,
+        projected=projected,
     )
     result.note = note
     return result

@@ -26,12 +26,12 @@ from pmaplab.search.bfs import (
     Result,
     Seen,
     Violation,
-    regions_at_rest,
     states_reached,
     stuck_failure,
 )
 from pmaplab.search.independence import MOST_PASSED, independence
 from pmaplab.search.interpreter import State
+from pmaplab.search.projection import Members, Projected, marks_at_rest, projection_of
 from pmaplab.search.reduced import FailureKnownError, at_first, left, look_around, went_back
 from pmaplab.search.reductions import NO_REDUCTIONS, PARTIAL_ORDER, Reductions
 from pmaplab.search.run import Move
@@ -39,6 +39,7 @@ from pmaplab.search.translate import DONE
 from pmaplab.system import System
 
 NATIVE = "native"
+STOPPED_FIRST = "the first counterexample ends the search"
 # Of a lane, as the runtime has it: with fewer, components are coarser.
 LANE_BITS = 63
 
@@ -70,6 +71,8 @@ def search_natively(
     fingerprints: bool = False,
     checkpoint: Path | None = None,
     rest: RestCells[Any] | None = None,
+    projected: bool = False,
+    once: bool = False,
     reductions: Reductions = NO_REDUCTIONS,
 ) -> Result:
     """As :func:`pmaplab.search.reduced.search_reduced`, on ``threads`` threads (all
@@ -77,7 +80,7 @@ def search_natively(
 
     With ``fingerprints`` states are told apart by 64 bits only.  In the folder
     ``checkpoint`` the search is kept now and then, and when it is stopped; it goes on
-    from there.
+    from there.  ``once`` says that nobody asks again.
 
     Raises NoCompiler and Unsupported where it cannot be done, and WorkerDied.
     """
@@ -85,17 +88,29 @@ def search_natively(
     run.rest = rest
     threads = threads or cores()
     limits = limits or Limits()
-    assert rest is None or not reductions.names, "a reduction leaves out states at rest"
-    return run.run(limits, stop_at_first, progress, threads, fingerprints, checkpoint, reductions)
+    if rest is not None or projected:
+        assert not reductions.names, "a reduction leaves out states"
+    return run.run(
+        limits,
+        stop_at_first,
+        progress,
+        threads,
+        fingerprints,
+        checkpoint,
+        reductions,
+        projected,
+        once,
+    )
 
 
 @dataclass(frozen=True)
 class _Asking:
-    """How a worker is asked: for the C text of its model, where it is, whom it tells of
-    its progress, and where its checkpoint goes."""
+    """How a worker is asked: for the C text of its model, where it is and whether it
+    is kept apart, whom it tells of its progress, and where its checkpoint goes."""
 
     model: str
     executable: Path
+    once: bool
     progress: Progress | None
     checkpoint: Path | None
 
@@ -123,16 +138,23 @@ class _NativeSearch(BegunSearch):
         fingerprints: bool,
         checkpoint: Path | None,
         reductions: Reductions,
+        projected: bool,
+        once: bool,
     ) -> Result:
         result, interpreter = self.result, self.interpreter
         result.engine = NATIVE
+        begun = self.begin()
+        if stop_at_first and result.violations:
+            self.note_labels(frozenset())
+            result.stopped = STOPPED_FIRST
+            return result
         began = time.monotonic()
         program, layout = self.system.program, interpreter.layout
         model = generate(program, layout, interpreter.code)
-        executable = worker(model)
+        executable = worker(model, once=once)
         started = time.monotonic()
         result.build_seconds = started - began
-        if self.begin():
+        if begun:
             question = Question(
                 threads=threads,
                 states=0 if limits.states is None else max(limits.states, 1),
@@ -149,8 +171,9 @@ class _NativeSearch(BegunSearch):
                     (base, agent.cpu, agent.context == THREAD)
                     for base, agent in zip(layout.agents, program.agents, strict=True)
                 ],
+                projection=projection_of(layout) if projected else None,
             )
-            run = _Asking(model, executable, progress, checkpoint)
+            run = _Asking(model, executable, once, progress, checkpoint)
             answer = self._reduced(run, question, limits, started, reductions)
             if answer is None:
                 rest = left(limits, started)
@@ -178,7 +201,7 @@ class _NativeSearch(BegunSearch):
                 answer = ask(run.executable, asked, run.progress, run.checkpoint)
             except FileNotFoundError:
                 # Another process has just removed it to make room for its own.
-                answer = ask(worker(run.model), asked, run.progress, run.checkpoint)
+                answer = ask(worker(run.model, once=run.once), asked, run.progress, run.checkpoint)
             if answer["stopped"] != "wide":
                 return answer
             if run.checkpoint is not None:
@@ -265,6 +288,10 @@ class _NativeSearch(BegunSearch):
         result.transitions = answer["transitions"]
         result.depth = answer["depth"]
         result.memory = answer["bytes"]
+        if "all" in answer:
+            names = projection_of(self.interpreter.layout).names
+            sets = Members(*answer["all"]), Members(*answer["at_rest"])
+            result.projected = Projected(names, *sets)
         result.stopped = _reason(answer["stopped"], limits)
         if not result.complete and result.stopped is None:
             raise NativeError("the search is incomplete for no reason")
@@ -279,7 +306,7 @@ class _NativeSearch(BegunSearch):
     def _rest_question(self) -> RestQuestion:
         if self.rest is None:
             return NOTHING_AT_REST
-        moving, active = regions_at_rest(self.system.program, self.interpreter)
+        active, moving = marks_at_rest(self.system.program)
         regions = self.interpreter.layout.regions
         return RestQuestion(self.rest.cells, regions, active, moving, self.rest.wanted)
 
@@ -300,7 +327,7 @@ class _NativeSearch(BegunSearch):
 
     def way(self, limits: Limits, threads: int) -> tuple[Move, ...]:
         """The moves to a state at rest with the values that are wanted."""
-        self.run(limits, False, None, threads, False, None, NO_REDUCTIONS)
+        self.run(limits, False, None, threads, False, None, NO_REDUCTIONS, False, False)
         found = self.way_found
         if found is None:
             raise NativeError("a state at rest is not found again")
@@ -423,5 +450,5 @@ def _reason(stopped: str, limits: Limits) -> str | None:
         case "signal":
             return "the search is interrupted"
         case "first":
-            return "the first counterexample ends the search"
+            return STOPPED_FIRST
     raise NativeError(f"the worker stopped for {stopped!r}")

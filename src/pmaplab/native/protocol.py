@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pmaplab.errors import ModelError
+from pmaplab.search.projection import Projection
 
 WORD = (1 << 64) - 1
 # So long an interrupted worker may take to write a checkpoint.
@@ -48,7 +49,8 @@ class Question:
 
     A lane has ``bits`` bits.  ``agents`` has for each its first cell,
     its CPU, and whether it has work of its own.  ``reduction`` are the numbers of a
-    partial-order reduction (engine), or a 0.  Every ``checkpoint_seconds`` the
+    partial-order reduction (engine), or a 0.  What the states hold in the cells of
+    ``projection`` is counted, where the search is complete.  Every ``checkpoint_seconds`` the
     search is kept in a file of the worker's folder, under the name ``checkpoint``,
     unless that is empty.
     """
@@ -65,6 +67,7 @@ class Question:
     components: Sequence[Sequence[int]]
     agents: Sequence[tuple[int, int, bool]]
     reduction: Sequence[int] = (0,)
+    projection: Projection | None = None
     checkpoint: str = ""
     checkpoint_seconds: float = 60.0
     rest: RestQuestion = NOTHING_AT_REST
@@ -89,7 +92,15 @@ class Question:
         lines.append(f"agents {len(self.agents)}")
         lines += [f"{base} {cpu} {int(works)}" for base, cpu, works in self.agents]
         lines.append(f"reduction {_numbers(self.reduction)}")
+        lines += _projection(self.projection)
         return "\n".join([*lines, self.rest.text(), "go", ""])
+
+
+def _projection(wanted: Projection | None) -> list[str]:
+    if wanted is None:
+        return ["projection 0 0 0 0"]
+    head = (len(wanted.cells), wanted.marks, wanted.must, wanted.must_not)
+    return [f"projection {_numbers(head)}", *map(_numbers, wanted.cells)]
 
 
 def _numbers(values: Sequence[int]) -> str:

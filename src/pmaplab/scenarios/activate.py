@@ -24,6 +24,7 @@ from pmaplab.kernels.freebsd.amd64.pcpu import PCPU
 from pmaplab.kernels.freebsd.amd64.pmap import pmap_pcid_enabled
 from pmaplab.kernels.freebsd.amd64.pmap_mappings import pmap_enter
 from pmaplab.kernels.freebsd.kern.sched_ule import mi_switch
+from pmaplab.kernels.freebsd.kern.subr_trap import userret
 from pmaplab.kernels.freebsd.sys.proc import NUSER, TDP_KTHREAD, vmspace0
 from pmaplab.kernels.freebsd.vm.vm_map import vmspace_pmap
 from pmaplab.scenarios.operations import OPERATIONS
@@ -48,6 +49,8 @@ REMAP_PAGE: Final[u32] = NUSER + 3
 @atomic
 def choose_activate_operation() -> u32:
     """Below NUSER, the process whose address space is adopted."""
+    # Of the operation before: here no step is needed for it.
+    userret()
     operation = choose(NUSER + 4)
     td = PCPU.curthread
     if operation < NUSER:

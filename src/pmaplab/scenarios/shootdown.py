@@ -25,6 +25,7 @@ from pmaplab.kernels.freebsd.amd64.pcpu import PCPU
 from pmaplab.kernels.freebsd.amd64.pmap import kernel_pmap, pmap_pcid_enabled
 from pmaplab.kernels.freebsd.kern.kern_exec import exit1
 from pmaplab.kernels.freebsd.kern.sched_ule import mi_switch
+from pmaplab.kernels.freebsd.kern.subr_trap import userret
 from pmaplab.kernels.freebsd.sys.proc import NUSER, TDP_KTHREAD, procs, vmspace0
 from pmaplab.scenarios.operations import OPERATIONS
 from pmaplab.scenarios.paging import (
@@ -51,6 +52,8 @@ CHANGE_KERNEL: Final[u32] = 2 * NUSER + 3
 
 @atomic
 def choose_shootdown_operation() -> u32:
+    # Of the operation before: here no step is needed for it.
+    userret()
     operation = choose(2 * NUSER + 4)
     td = PCPU.curthread
     if operation < NUSER:

@@ -21,8 +21,9 @@ from typing import Any, Generic, TypeVar
 
 from pmaplab.errors import ModelError
 from pmaplab.generations import check_own
-from pmaplab.ir.nodes import THREAD, Instruction, Program, Terminator
+from pmaplab.ir.nodes import THREAD, Instruction, Terminator
 from pmaplab.search.interpreter import Failure, Interpreter, State
+from pmaplab.search.projection import Projected, project, projection_of, rests
 from pmaplab.search.run import Move, Runner
 from pmaplab.search.translate import DONE
 from pmaplab.system import System
@@ -31,8 +32,6 @@ Seen = TypeVar("Seen", bound=Hashable)
 
 ASSERTIONS = "assertions"
 PROGRESS = "progress"
-# The invariant whose exemptions say when a CPU is not at rest.
-AT_REST = "curpmap_at_rest"
 
 # Room for the number of an agent's part in a packed state.
 PART_BITS = 24
@@ -96,7 +95,8 @@ class Result:
     was missed, where that is possible.  ``memory`` is what the search took at its end,
     in bytes, where the engine says so.  ``reductions`` were used, and ``passed`` states
     on the way not kept; or the search was done again without, because something
-    fails.
+    fails.  ``projected`` is what the states of a complete search hold in memory, if
+    that was asked for.
     """
 
     properties: tuple[str, ...]
@@ -123,6 +123,7 @@ class Result:
     at_rest: AtRest | None = None
     finals: tuple[State, ...] = ()
     rest: Rest[Any] | None = None
+    projected: Projected | None = None
 
     @property
     def first(self) -> Violation | None:
@@ -153,6 +154,7 @@ def search(
     at_rest: bool = False,
     rest: Callable[[State], Hashable] | None = None,
     accepted: Mapping[str, frozenset[tuple[str, str]]] | None = None,
+    projected: bool = False,
 ) -> Result:
     """Explore ``system`` and judge its properties.
 
@@ -164,6 +166,7 @@ def search(
     every CPU is at rest; ``rest`` is asked about each of the latter.  ``accepted``
     has for properties the places (function and file) at which steps may begin that
     make them fail: of these, only what makes them fail elsewhere is a violation.
+    ``projected`` asks what the states of a complete search hold in memory.
     """
     with unpaused():
         run = Search(system, limits or Limits(), stop_at_first, judge_bring_up, progress)
@@ -175,6 +178,8 @@ def search(
             result.at_rest = run.at_rest()
         if rest is not None:
             result.rest = run.rest(rest)
+        if projected and result.complete:
+            result.projected = run.projected()
         return result
 
 
@@ -337,13 +342,12 @@ class Search(BegunSearch):
 
     def _resting(self) -> list[int]:
         """The numbers of the memories in which every CPU is at rest."""
-        moving, active = regions_at_rest(self.system.program, self.interpreter)
-        regions = self.interpreter.layout.regions
-        return [
-            number
-            for number, memory in enumerate(self.memory)
-            if all(mask & active == active and not mask & moving for mask in memory[regions:])
-        ]
+        wanted = projection_of(self.interpreter.layout)
+        return [number for number, memory in enumerate(self.memory) if rests(wanted, memory)]
+
+    def projected(self) -> Projected:
+        """What the states hold in memory."""
+        return project(projection_of(self.interpreter.layout), self.memory)
 
     def finals(self) -> tuple[State, ...]:
         """The memories of the final states, each once."""
@@ -521,17 +525,6 @@ class Search(BegunSearch):
         function, item = self.interpreter.code.places[part[0]]
         failure = stuck_failure(cpu, function, item)
         self.result.violations[PROGRESS] = Violation(PROGRESS, self._path(number), failure, cpu)
-
-
-def regions_at_rest(program: Program, interpreter: Interpreter) -> tuple[int, int]:
-    """The bits of the regions in which a CPU is not at rest, and of those in which it
-    must be."""
-    moving = 0
-    for invariant in program.invariants:
-        if invariant.function == AT_REST:
-            for region in invariant.exempt:
-                moving |= interpreter.regions[region]
-    return moving, interpreter.regions.get("activated", 0)
 
 
 def stuck_failure(cpu: int, function: str, item: Instruction | Terminator) -> Failure:

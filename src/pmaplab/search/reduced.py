@@ -58,9 +58,11 @@ def search_reduced(
     stop_at_first: bool = False,
     judge_bring_up: bool = True,
     progress: Progress | None = None,
+    projected: bool = False,
     reductions: Reductions = NO_REDUCTIONS,
 ) -> Result:
     """As :func:`pmaplab.search.bfs.search`, with some reductions."""
+    assert not (projected and reductions.names), "a reduction leaves out states"
     limits = limits or Limits()
     started = time.monotonic()
 
@@ -71,6 +73,7 @@ def search_reduced(
             stop_at_first=stop_at_first,
             judge_bring_up=judge_bring_up,
             progress=progress,
+            projected=projected,
         )
 
     if PARTIAL_ORDER not in reductions.names:

@@ -28,7 +28,7 @@ class Begun:
 
 def begin(system: System) -> Begun:
     """Run the bring-up of ``system``, if it has one."""
-    text = print_program(_relabelled(system.program), locations=False)
+    text = print_program(relabelled(system.program), locations=False)
     if system.bring_up is None:
         return Begun(_digest(text), (), {})
     # A search of no states judges the bring-up alone.
@@ -40,7 +40,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _relabelled(program: Program) -> Program:
+def relabelled(program: Program) -> Program:
     """``program`` with its blocks numbered: a statement that the mode takes away
     leaves a gap in the labels, and nothing else."""
     functions = {name: _numbered(function) for name, function in program.functions.items()}

@@ -214,7 +214,7 @@ class _Compiler:
                 continue
             seen.add(name)
             if name in foreign.provided:
-                work += foreign.lower(name)
+                work += sorted(foreign.lower(name))
                 continue
             declaration = declared[name]
             if name in foreign.wanted:
@@ -223,7 +223,9 @@ class _Compiler:
                     advice="a table with [[source]] says in which file it is",
                 )
             callees = _called(declaration.node) & (declared.keys() | foreign.provided)
-            theirs = {callee: foreign.signature(callee) for callee in callees & foreign.provided}
+            theirs = {
+                callee: foreign.signature(callee) for callee in sorted(callees & foreign.provided)
+            }
             function = self._lowered(declaration, sysinits, {**self.signatures, **theirs})
             lowered[name] = function
             # Not those that the mode or the bounds exclude.

@@ -97,6 +97,28 @@ static void read_reduction(struct search *s)
 	r->enterers = numbers(model_cpus * r->regions);
 }
 
+static void read_projection(struct search *s)
+{
+	struct projection *p = &s->projection;
+	uint64_t cells;
+
+	keyword("projection");
+	cells = number();
+	p->wanted = cells != 0;
+	p->salt = need(calloc(2 * s->cells + 1, sizeof(*p->salt)));
+	p->marks = number();
+	p->must = number();
+	p->must_not = number();
+	while (cells--) {
+		uint64_t cell = number();
+
+		if (cell >= s->cells)
+			die("a projection has a cell that does not exist");
+		p->salt[2 * cell] = number();
+		p->salt[2 * cell + 1] = number();
+	}
+}
+
 static void read_input(struct search *s)
 {
 	keyword("limits");
@@ -140,6 +162,7 @@ static void read_input(struct search *s)
 		s->agent[i].component = s->component_of[s->agent[i].base];
 	}
 	read_reduction(s);
+	read_projection(s);
 	keyword("rest");
 	s->rest.cells = number();
 	s->rest.cell = need(calloc(s->rest.cells + 1, sizeof(*s->rest.cell)));
@@ -200,6 +223,12 @@ static void print_bits(const char *name, const uint64_t *bits, unsigned count)
 	printf("], ");
 }
 
+static void print_projected(const char *name, const struct projected *found)
+{
+	printf("\"%s\": [%" PRIu64 ", %" PRIu64 ", %" PRIu64 "], ", name, found->states,
+	    found->low, found->high);
+}
+
 static void print_result(struct search *s)
 {
 	static const char *why[] = {"", "states", "time", "memory", "first", "error", "parent", "wide", "signal", "found"};
@@ -238,6 +267,12 @@ static void print_result(struct search *s)
 	print_bits("exempt", &s->exempt, 64);
 	printf("\"bytes\": %" PRIu64 ", \"components\": %u, \"repacks\": %" PRIu64 ", ",
 	    memory_used(s), s->components, s->repacks);
+	if (s->projection.wanted && s->complete) {
+		if (project(s))
+			die("there is not enough memory");
+		print_projected("all", &s->projection.all);
+		print_projected("at_rest", &s->projection.at_rest);
+	}
 	if (s->error) {
 		printf("\"error\": {\"how\": %d, \"agent\": %d, \"invariant\": %d, \"path\": ",
 		    s->error, s->error_agent, s->error_invariant);

@@ -15,5 +15,6 @@
 #include "paths.c"
 #include "progress.c"
 #include "rest.c"
+#include "projection.c"
 #include "search.c"
 #include "main.c"

@@ -150,6 +150,19 @@ struct asked {
 	unsigned unit;
 };
 
+/* The different contents of some cells: how many, and a sum of their hashes. */
+struct projected {
+	uint64_t states, low, high;
+};
+
+/* Cells, by two salts for each, 0 for those that are left out.  At rest is where every
+ * CPU's mark, from the cell `marks` on, has these bits and not those. */
+struct projection {
+	int wanted;
+	uint64_t *salt, marks, must, must_not;
+	struct projected all, at_rest;
+};
+
 struct thread {
 	struct search *search;
 	struct machine machine;
@@ -235,6 +248,7 @@ struct search {
 	uint64_t most_states, most_memory;
 	double most_seconds, started, reported;
 	int stop_at_first;
+	struct projection projection;
 	char checkpoint[96];	/* what stands in the first line of one, or nothing */
 	double checkpoint_seconds;
 };
@@ -454,6 +468,11 @@ struct path {
 
 /* Find the ways to some targets at once; 0, or -1 when one is not found. */
 int paths_find(struct search *s, struct path *paths, unsigned count);
+
+/* --- projection.c ---------------------------------------------------------------- */
+
+/* Of all states of the history; 0, or -1 without memory. */
+int project(struct search *s);
 
 /* --- progress.c ------------------------------------------------------------------ */
 

@@ -254,9 +254,10 @@ def invlpg_addr(addr: u64) -> None:
 
 
 @atomic
-def invpcid_descr(kind: u32, pcid: u64, addr: u64) -> None:
-    """INVPCID of a descriptor; of an address that no page has, nothing is
-    cached."""
+def invpcid_descr(kind: u32, pcid: u64, pad: u64, addr: u64) -> None:
+    """INVPCID of a descriptor, whose bits 63:12 are reserved (SDM vol. 2, INVPCID);
+    of an address that no page has, nothing is cached."""
+    KASSERT(pad == 0, "#GP: INVPCID with reserved bits of the descriptor set")
     if kind == INVPCID_ADDR and addr >> PAGE_SHIFT >= PAGES + PAGES:
         KASSERT(PAGES != 0, "INVPCID of an address, in a system without pages")
     else:
