@@ -97,9 +97,12 @@ def interrupted(
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         raise
+    # Nobody of its session is left; their deaths are noticed a little later.
+    deadline = time.monotonic() + 20
     with pytest.raises(ProcessLookupError):
-        # Nobody of its session is left.
-        os.killpg(process.pid, 0)
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            time.sleep(0.02)
     return process.returncode, messages
 
 

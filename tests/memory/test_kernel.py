@@ -142,7 +142,7 @@ def test_nothing_to_buffer(tmp_path: Path) -> None:
 
 
 def test_the_list_names_what_there_is() -> None:
-    bounds = replace(default_bounds("shootdown"), operations=1)
+    bounds = replace(default_bounds("shootdown"), operations=1, preemptions=1)
     paging = build_system("shootdown", (), find_mode("pcid+invpcid+pti"), bounds).program
     booting = built("boot", None, "pcid+invpcid+pti").program
     program = replace(paging, functions={**booting.functions, **paging.functions})

@@ -65,8 +65,8 @@ def test_a_build_that_another_process_removes(
     expected, made = summary(search_natively(small)), build.worker
     removed: list[Path] = []
 
-    def found_and_removed(model: str) -> Path:
-        path = made(model)
+    def found_and_removed(model: str, *, once: bool) -> Path:
+        path = made(model, once=once)
         if not removed:
             path.unlink()
             removed.append(path)
@@ -146,7 +146,7 @@ def test_a_worker_that_dies_is_no_verdict(
     worker = tmp_path / "worker"
     worker.write_text(f"#!/bin/sh\n{script}\n")
     worker.chmod(0o755)
-    monkeypatch.setattr(engine, "worker", lambda _: worker)
+    monkeypatch.setattr(engine, "worker", lambda *_, **__: worker)
     with pytest.raises(WorkerDied, match=said):
         search_with(Engine("auto"), small)
 

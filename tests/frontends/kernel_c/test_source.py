@@ -94,7 +94,7 @@ def test_a_table_extends_the_one_of_the_tool(tmp_path: Path) -> None:
 
 def test_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree, api = find_tree(str(copy_of(tmp_path))), read_api()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PMAPLAB_CACHE", str(tmp_path / "cache"))
     parsed = parse_tree(tree, api, 2, {})
     [entry] = cache.folder().glob("*.json.gz")
 
