@@ -12,11 +12,14 @@ from typing import Final
 from pmaplab.kernel_python import (
     assume,
     atomic,
+    bring_up_context,
     choose,
+    interrupt_context,
     must_reach,
     thread_context,
     u32,
 )
+from pmaplab.kernels.freebsd.amd64.exception import apic_vector
 from pmaplab.kernels.freebsd.amd64.pcpu import PCPU
 from pmaplab.kernels.freebsd.amd64.pmap import pmap_pcid_enabled
 from pmaplab.kernels.freebsd.amd64.pmap_mappings import pmap_enter
@@ -30,6 +33,7 @@ from pmaplab.scenarios.paging import (
     aio_proc_rundown,
     aio_switch_vmspace,
     aio_take_job,
+    bring_up_to_threads,
     enter_kernel,
     exec,
     is_worker,
@@ -76,12 +80,29 @@ def thread_operation() -> None:
     return_to_user()
 
 
+@bring_up_context
+def cpu_bring_up() -> None:
+    bring_up_to_threads()
+    return_to_user()
+
+
 @thread_context
 def cpu_main() -> None:
     for _ in range(OPERATIONS):
         thread_operation()
 
 
+@interrupt_context
+def cpu_interrupt() -> None:
+    apic_vector()
+
+
+must_reach("a switch completed")
 must_reach("a process execs")
+must_reach("a worker adopts an address space")
+must_reach("an IPI is delivered")
+must_reach("a shootdown is acknowledged")
 if pmap_pcid_enabled:
+    must_reach("a PCID is kept by an activation")
     must_reach("a PCID generation rolled over")
+    must_reach("bit 63 of %cr3 keeps a translation")

@@ -9,21 +9,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from pmaplab.kernel_python import (
-    NULL,
-    assume,
-    atomic,
-    bring_up_context,
-    choose,
-    interrupt_context,
-    must_reach,
-    sometimes,
-    this_cpu,
-    u32,
-)
-from pmaplab.kernels.freebsd.amd64.exception import apic_vector, doreti_exit, fast_syscall_pti
+from pmaplab.kernel_python import NULL, assume, atomic, choose, sometimes, this_cpu, u32
+from pmaplab.kernels.freebsd.amd64.exception import doreti_exit, fast_syscall_pti
 from pmaplab.kernels.freebsd.amd64.pcpu import PCPU
-from pmaplab.kernels.freebsd.amd64.pmap import kernel_pmap, pmap, pmap_pcid_enabled, pti
+from pmaplab.kernels.freebsd.amd64.pmap import kernel_pmap, pmap, pti
 from pmaplab.kernels.freebsd.amd64.pmap_mappings import (
     pmap_enter,
     pmap_first,
@@ -171,26 +160,3 @@ def change_page(pm: pmap) -> None:
     else:
         pmap_protect(pm)
     sometimes("a mapping is changed")
-
-
-# --- what runs beside the threads, and must be seen -----------------------------------
-
-
-@bring_up_context
-def cpu_bring_up() -> None:
-    bring_up_to_threads()
-    return_to_user()
-
-
-@interrupt_context
-def cpu_interrupt() -> None:
-    apic_vector()
-
-
-must_reach("a switch completed")
-must_reach("a worker adopts an address space")
-must_reach("an IPI is delivered")
-must_reach("a shootdown is acknowledged")
-if pmap_pcid_enabled:
-    must_reach("a PCID is kept by an activation")
-    must_reach("bit 63 of %cr3 keeps a translation")

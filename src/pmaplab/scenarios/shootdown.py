@@ -13,13 +13,16 @@ from typing import Final
 from pmaplab.kernel_python import (
     assume,
     atomic,
+    bring_up_context,
     choose,
+    interrupt_context,
     must_reach,
     thread_context,
     u32,
 )
+from pmaplab.kernels.freebsd.amd64.exception import apic_vector
 from pmaplab.kernels.freebsd.amd64.pcpu import PCPU
-from pmaplab.kernels.freebsd.amd64.pmap import kernel_pmap
+from pmaplab.kernels.freebsd.amd64.pmap import kernel_pmap, pmap_pcid_enabled
 from pmaplab.kernels.freebsd.kern.kern_exec import exit1
 from pmaplab.kernels.freebsd.kern.sched_ule import mi_switch
 from pmaplab.kernels.freebsd.kern.subr_trap import userret
@@ -30,6 +33,7 @@ from pmaplab.scenarios.paging import (
     aio_proc_rundown,
     aio_switch_vmspace,
     aio_take_job,
+    bring_up_to_threads,
     change_page,
     choose_change,
     enter_kernel,
@@ -86,11 +90,29 @@ def thread_operation() -> None:
     return_to_user()
 
 
+@bring_up_context
+def cpu_bring_up() -> None:
+    bring_up_to_threads()
+    return_to_user()
+
+
 @thread_context
 def cpu_main() -> None:
     for _ in range(OPERATIONS):
         thread_operation()
 
 
+@interrupt_context
+def cpu_interrupt() -> None:
+    apic_vector()
+
+
+must_reach("a switch completed")
 must_reach("a process exits")
+must_reach("a worker adopts an address space")
 must_reach("a mapping is changed")
+must_reach("an IPI is delivered")
+must_reach("a shootdown is acknowledged")
+if pmap_pcid_enabled:
+    must_reach("a PCID is kept by an activation")
+    must_reach("bit 63 of %cr3 keeps a translation")
