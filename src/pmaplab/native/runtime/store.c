@@ -106,7 +106,8 @@ static inline struct seen look_into(const struct store *store, const uint64_t *b
 	__m128i same[SLOTS / 2], free[SLOTS / 2];
 
 	for (unsigned i = 0; i < SLOTS / 2; i++) {
-		__m128i two = _mm_load_si128((const __m128i *)bucket + i);
+		/* Volatile: else the compiler may read it anew for the second comparison. */
+		__m128i two = ((const volatile __m128i *)bucket)[i];
 
 		same[i] = _mm_cmpeq_epi32(_mm_andnot_si128(mark, two), value);
 		free[i] = _mm_cmpeq_epi32(two, _mm_setzero_si128());
