@@ -12,7 +12,7 @@ REDUCTIONS = (PARTIAL_ORDER,)
 AUTO, ALL, NONE = "auto", "all", "none"
 
 # A search of fewer states is done before a reduction has been prepared.
-WORTH = 1_000_000
+WORTH = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
