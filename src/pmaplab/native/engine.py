@@ -92,14 +92,14 @@ def search_natively(
         assert not reductions.names, "a reduction leaves out states"
     return run.run(
         limits,
-        stop_at_first,
-        progress,
         threads,
-        fingerprints,
-        checkpoint,
-        reductions,
-        projected,
-        once,
+        stop_at_first=stop_at_first,
+        progress=progress,
+        fingerprints=fingerprints,
+        checkpoint=checkpoint,
+        reductions=reductions,
+        projected=projected,
+        once=once,
     )
 
 
@@ -132,14 +132,15 @@ class _NativeSearch(BegunSearch):
     def run(
         self,
         limits: Limits,
-        stop_at_first: bool,
-        progress: Progress | None,
         threads: int,
-        fingerprints: bool,
-        checkpoint: Path | None,
-        reductions: Reductions,
-        projected: bool,
-        once: bool,
+        *,
+        stop_at_first: bool = False,
+        progress: Progress | None = None,
+        fingerprints: bool = False,
+        checkpoint: Path | None = None,
+        reductions: Reductions = NO_REDUCTIONS,
+        projected: bool = False,
+        once: bool = False,
     ) -> Result:
         result, interpreter = self.result, self.interpreter
         result.engine = NATIVE
@@ -327,7 +328,7 @@ class _NativeSearch(BegunSearch):
 
     def way(self, limits: Limits, threads: int) -> tuple[Move, ...]:
         """The moves to a state at rest with the values that are wanted."""
-        self.run(limits, False, None, threads, False, None, NO_REDUCTIONS, False, False)
+        self.run(limits, threads)
         found = self.way_found
         if found is None:
             raise NativeError("a state at rest is not found again")
