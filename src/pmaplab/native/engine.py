@@ -19,6 +19,7 @@ from pmaplab.native.protocol import NOTHING_AT_REST, WORD, Question, RestQuestio
 from pmaplab.search.bfs import (
     ASSERTIONS,
     PROGRESS,
+    STOPPED_FIRST,
     BegunSearch,
     Limits,
     Progress,
@@ -26,20 +27,27 @@ from pmaplab.search.bfs import (
     Result,
     Seen,
     Violation,
+    seconds_reached,
     states_reached,
     stuck_failure,
 )
 from pmaplab.search.independence import MOST_PASSED, independence
 from pmaplab.search.interpreter import State
 from pmaplab.search.projection import Members, Projected, marks_at_rest, projection_of
-from pmaplab.search.reduced import FailureKnownError, at_first, left, look_around, went_back
+from pmaplab.search.reduced import (
+    FailureKnownError,
+    at_first,
+    goes_beyond,
+    left,
+    look_around,
+    went_back,
+)
 from pmaplab.search.reductions import NO_REDUCTIONS, PARTIAL_ORDER, Reductions
 from pmaplab.search.run import Move
 from pmaplab.search.translate import DONE
 from pmaplab.system import System
 
 NATIVE = "native"
-STOPPED_FIRST = "the first counterexample ends the search"
 # Of a lane, as the runtime has it: with fewer, components are coarser.
 LANE_BITS = 63
 
@@ -226,8 +234,7 @@ class _NativeSearch(BegunSearch):
             answer = self._ask(
                 replace(run, checkpoint=None), replace(question, states=short.states or 0)
             )
-            ours = limits.states is None or limits.states > reductions.beyond
-            if answer["stopped"] != "states" or not ours:
+            if not (answer["stopped"] == "states" and goes_beyond(limits, reductions)):
                 return answer
             if answer["violations"]:
                 return None
@@ -442,8 +449,8 @@ def _reason(stopped: str, limits: Limits) -> str | None:
             return None
         case "states":
             return states_reached(limits.states or 0)
-        case "time":
-            return f"the limit of {limits.seconds:g} seconds is reached"
+        case "time" if limits.seconds is not None:
+            return seconds_reached(limits.seconds)
         case "memory" if limits.memory:
             return f"the limit of {limits.memory} bytes of memory is reached"
         case "memory":

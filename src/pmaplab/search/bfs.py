@@ -37,6 +37,11 @@ PROGRESS = "progress"
 PART_BITS = 24
 PART_MASK = (1 << PART_BITS) - 1
 
+# States between two looks at the limits, and reports of progress.
+LOOK_EVERY = 8192
+
+STOPPED_FIRST = "the first counterexample ends the search"
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -199,6 +204,11 @@ def unpaused() -> Iterator[None]:
 def states_reached(limit: int) -> str:
     """Why a search stops at a limit of states."""
     return f"the limit of {limit} states is reached"
+
+
+def seconds_reached(limit: float) -> str:
+    """Why a search stops at a limit of time."""
+    return f"the limit of {limit:g} seconds is reached"
 
 
 class BegunSearch:
@@ -411,15 +421,11 @@ class Search(BegunSearch):
                         self.edges.append(target)
                 self.starts.append(len(self.edges))
                 self.can_move.append(moved)
-                if number % 8192 == 0:
-                    result.transitions = transitions
-                    if self._exhausted(started):
-                        return
-                    if self.progress is not None:
-                        self.progress(len(self.states), transitions, depth)
+                if self._stops(number, started, transitions, depth):
+                    return
             result.transitions, result.depth = transitions, depth
             if self.stop_at_first and result.violations:
-                result.stopped = "the first counterexample ends the search"
+                result.stopped = STOPPED_FIRST
                 return
             if following and self._exhausted(started):
                 return
@@ -438,12 +444,24 @@ class Search(BegunSearch):
                 moves = (*self._path(number), move)
                 self.result.violations[name] = Violation(name, moves, failure, cpu)
 
+    def _stops(self, number: int, started: float, transitions: int, depth: int) -> bool:
+        """Whether a limit ends the search after a state; looks now and then, and tells
+        of the progress."""
+        if number % LOOK_EVERY:
+            return False
+        self.result.transitions = transitions
+        if self._exhausted(started):
+            return True
+        if self.progress is not None:
+            self.progress(len(self.states), transitions, depth)
+        return False
+
     def _exhausted(self, started: float) -> bool:
         limits = self.limits
         if limits.states is not None and len(self.states) > limits.states:
             self.result.stopped = states_reached(limits.states)
         elif limits.seconds is not None and time.monotonic() - started > limits.seconds:
-            self.result.stopped = f"the limit of {limits.seconds:g} seconds is reached"
+            self.result.stopped = seconds_reached(limits.seconds)
         return self.result.stopped is not None
 
     def _memory(self, cells: list[int]) -> int:

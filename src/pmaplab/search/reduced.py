@@ -80,7 +80,8 @@ def search_reduced(
         return unreduced(limits)
     if reductions.beyond:
         result = unreduced(at_first(limits, reductions))
-        if not is_cut_short(result, limits, reductions):
+        cut_short = result.stopped == states_reached(reductions.beyond)
+        if not (cut_short and goes_beyond(limits, reductions)):
             return result
         if result.violations:
             return unreduced(left(limits, started))
@@ -106,10 +107,9 @@ def at_first(limits: Limits, reductions: Reductions) -> Limits:
     return replace(limits, states=most if limits.states is None else min(most, limits.states))
 
 
-def is_cut_short(result: Result, limits: Limits, reductions: Reductions) -> bool:
-    """Whether that search ended for its size, and not for the limits asked for."""
-    ours = limits.states is None or limits.states > reductions.beyond
-    return ours and result.stopped == states_reached(reductions.beyond)
+def goes_beyond(limits: Limits, reductions: Reductions) -> bool:
+    """Whether more states are asked for than that search may have."""
+    return limits.states is None or limits.states > reductions.beyond
 
 
 def left(limits: Limits, started: float) -> Limits:
@@ -221,12 +221,8 @@ class _Reduced(Search):
                         self.edges.append(target)
                 self.starts.append(len(self.edges))
                 self.can_move.append(moved)
-                if number % 8192 == 0:
-                    result.transitions = transitions
-                    if self._exhausted(started):
-                        return
-                    if self.progress is not None:
-                        self.progress(len(self.states), transitions, depth)
+                if self._stops(number, started, transitions, depth):
+                    return
             result.transitions, result.depth = transitions, depth
             if following and self._exhausted(started):
                 return
