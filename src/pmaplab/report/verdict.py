@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pmaplab.errors import UsageError
+from pmaplab.errors import UsageError, did_you_mean
 from pmaplab.frontends.kernel_c.program import Used
 from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.nodes import Count
@@ -227,12 +226,9 @@ def _odds(result: Result) -> tuple[str, ...]:
 def check_property(name: str, names: tuple[str, ...]) -> None:
     """Raises UsageError unless ``name`` is one of ``names``."""
     if name not in names:
-        close = difflib.get_close_matches(name, names, 1)
         raise UsageError(
             f"there is no property {name!r}",
-            advice=f"did you mean {close[0]}?"
-            if close
-            else f"the properties are {', '.join(names)}",
+            advice=did_you_mean(name, names) or f"the properties are {', '.join(names)}",
         )
 
 
