@@ -9,6 +9,7 @@ from pmaplab.errors import UsageError, did_you_mean
 from pmaplab.frontends.kernel_c.program import Used
 from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.nodes import Count
+from pmaplab.ir.walk import instructions
 from pmaplab.machine.modes import SC, TSO
 from pmaplab.memory import memory_assumptions
 from pmaplab.native.choose import DEFAULT_ENGINE, Engine, search_with
@@ -350,6 +351,5 @@ def _counts(system: System) -> bool:
     return any(
         isinstance(instruction, Count)
         for function in system.program.functions.values()
-        for block in function.blocks
-        for instruction in block.instructions
+        for instruction in instructions(function)
     )
