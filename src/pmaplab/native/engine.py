@@ -33,7 +33,7 @@ from pmaplab.search.bfs import (
 )
 from pmaplab.search.independence import MOST_PASSED, independence
 from pmaplab.search.interpreter import State
-from pmaplab.search.projection import Members, Projected, marks_at_rest, projection_of
+from pmaplab.search.projection import Members, Projected, projection_of, rest_marks
 from pmaplab.search.reduced import (
     FailureKnownError,
     at_first,
@@ -180,6 +180,7 @@ class _NativeSearch(BegunSearch):
                     (base, agent.cpu, agent.context == THREAD)
                     for base, agent in zip(layout.agents, program.agents, strict=True)
                 ],
+                marks=rest_marks(layout),
                 projection=projection_of(layout) if projected else None,
             )
             run = _Asking(model, executable, once, progress, checkpoint)
@@ -314,9 +315,7 @@ class _NativeSearch(BegunSearch):
     def _rest_question(self) -> RestQuestion:
         if self.rest is None:
             return NOTHING_AT_REST
-        active, moving = marks_at_rest(self.system.program)
-        regions = self.interpreter.layout.regions
-        return RestQuestion(self.rest.cells, regions, active, moving, self.rest.wanted)
+        return RestQuestion(self.rest.cells, self.rest.wanted)
 
     def _rest(self, rows: Sequence[Sequence[int]], limits: Limits, threads: int) -> Rest[Any]:
         """The rows in the order of their first states; the way to one is searched anew."""

@@ -155,11 +155,16 @@ struct projected {
 	uint64_t states, low, high;
 };
 
-/* Cells, by two salts for each, 0 for those that are left out.  At rest is where every
- * CPU's mark, from the cell `marks` on, has these bits and not those. */
+/* At rest is where every CPU's mark, from the cell `first` on, has these bits and not
+ * those. */
+struct marks {
+	uint64_t first, must, must_not;
+};
+
+/* Cells, by two salts for each, 0 for those that are left out. */
 struct projection {
 	int wanted;
-	uint64_t *salt, marks, must, must_not;
+	uint64_t *salt;
 	struct projected all, at_rest;
 };
 
@@ -188,8 +193,6 @@ struct thread {
 /* What is asked of the states in which every CPU is at rest; nothing without cells. */
 struct rest_question {
 	uint64_t cells, *cell, *mask;
-	uint64_t regions;		/* the first cell of the CPUs' regions */
-	uint64_t active, moving;	/* which ones must, and must not, be */
 	uint64_t *wanted;		/* the way to such a state is wanted */
 	struct target target;
 };
@@ -213,6 +216,7 @@ struct search {
 	uint64_t states, transitions, depth;
 	struct target *violation;	/* by invariant */
 	struct target failure, stuck;
+	struct marks marks;
 	struct rest_question rest;
 	uint64_t *labels;
 	uint64_t exempt;
@@ -468,6 +472,13 @@ struct path {
 
 /* Find the ways to some targets at once; 0, or -1 when one is not found. */
 int paths_find(struct search *s, struct path *paths, unsigned count);
+
+/* Whether what a cell holds is that of a CPU at rest, or of no CPU. */
+static inline int rests(const struct marks *marks, uint64_t cell, uint64_t value)
+{
+	return cell < marks->first || cell >= marks->first + model_cpus ||
+	    ((value & marks->must) == marks->must && !(value & marks->must_not));
+}
 
 /* --- projection.c ---------------------------------------------------------------- */
 
