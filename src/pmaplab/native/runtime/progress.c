@@ -14,13 +14,16 @@
 
 #include "search.h"
 
-enum { AHEAD_MARKS = 32, AHEAD_STEPS = 8 };
+enum { AHEAD_MARKS = 32, AHEAD_STEPS = 8, PART = 512 };
 
 struct rest {
 	uint64_t *at;		/* places in the history */
 	uint64_t *moves;	/* by state: who can still move */
 	uint64_t count;
 	struct memo number;	/* by key: the place in `at` */
+	uint64_t waiting;	/* states */
+	uint64_t left;		/* of the history, from its beginning: not looked at yet */
+	int failed;
 };
 
 static enum expanded expand_key(struct thread *t, word key, struct wide *state, uint64_t *moved)
@@ -82,17 +85,17 @@ static int fine(struct thread *t, word key)
 	return 0;
 }
 
-/* Mark the states that wait; their number, or -1 for an error. */
-static int64_t mark_waiting(struct search *s)
+/* Mark the states of a part that wait. */
+static void mark_waiting(struct search *s, void *what, uint64_t from, uint64_t to)
 {
-	uint64_t next = 0;
-	int64_t count = 0;
+	struct rest *rest = what;
+	uint64_t next = from, count = 0;
 
-	for (uint64_t at = 0; at < s->history.count; at++) {
+	for (uint64_t at = from; at < to; at++) {
 		word key = history_get(&s->history, at);
 		uint64_t *slot;
 
-		for (; next < s->history.count && next < at + AHEAD_MARKS; next++) {
+		for (; next < to && next < at + AHEAD_MARKS; next++) {
 			word later = history_get(&s->history, next);
 
 			if (later != plain_key(later))
@@ -102,24 +105,39 @@ static int64_t mark_waiting(struct search *s)
 			continue;
 		slot = store_find(&s->store, stored(s, plain_key(key)));
 		if (slot == NULL)
-			return -1;
-		slot_mark(slot, 1);
+			__atomic_store_n(&rest->failed, 1, __ATOMIC_RELAXED);
+		else
+			slot_mark(slot, 1);
 		count++;
 	}
-	return count;
+	__atomic_fetch_add(&rest->waiting, count, __ATOMIC_RELAXED);
 }
 
-/* One round over the whole history: what remains is collected. */
-static int first_round(struct search *s, struct rest *rest)
+/* Under the lock: a state remains. */
+static int remain(struct rest *rest, uint64_t at)
 {
-	struct thread *t = &s->thread[0];
-	uint64_t next = s->history.count;
+	if ((rest->count & (rest->count - 1)) == 0) {
+		uint64_t *more = realloc(rest->at, (2 * rest->count + 1) * sizeof(*more));
 
-	for (uint64_t at = s->history.count; at-- > 0;) {
+		if (more == NULL)
+			return -1;
+		rest->at = more;
+	}
+	rest->at[rest->count++] = at;
+	return 0;
+}
+
+/* Look at the states of a part, the last one first: what is not fine remains. */
+static int look_back(struct thread *t, struct rest *rest, uint64_t from, uint64_t to)
+{
+	struct search *s = t->search;
+	uint64_t next = to;
+
+	for (uint64_t at = to; at-- > from;) {
 		word key = history_get(&s->history, at);
 		int is_fine;
 
-		for (; next > 0 && next + AHEAD_STEPS > at; next--) {
+		for (; next > from && next + AHEAD_STEPS > at; next--) {
 			word later = history_get(&s->history, next - 1);
 			struct wide state;
 
@@ -132,22 +150,37 @@ static int first_round(struct search *s, struct rest *rest)
 		if (key == plain_key(key))
 			continue;
 		is_fine = fine(t, plain_key(key));
-		if (is_fine < 0)
-			return -1;
-		if (is_fine) {
+		if (is_fine > 0) {
 			slot_mark(store_find(&s->store, stored(s, plain_key(key))), 0);
-			continue;
+		} else {
+			pthread_mutex_lock(&s->lock);
+			if (is_fine < 0 || remain(rest, at))
+				rest->failed = 1;
+			pthread_mutex_unlock(&s->lock);
 		}
-		if ((rest->count & (rest->count - 1)) == 0) {
-			uint64_t *more = realloc(rest->at, (2 * rest->count + 1) * sizeof(*more));
-
-			if (more == NULL)
-				return -1;
-			rest->at = more;
-		}
-		rest->at[rest->count++] = at;
 	}
-	return 0;
+	return rest->failed;
+}
+
+/* One round over the whole history, by all threads, which take parts from its end on:
+ * what is fine does not depend on their order, only how much is left for more rounds. */
+static void *first_round(void *thread)
+{
+	struct thread *t = thread;
+	struct rest *rest = t->search->resting;
+
+	for (;;) {
+		uint64_t to = __atomic_load_n(&rest->left, __ATOMIC_RELAXED), from;
+
+		do {
+			from = to > PART ? to - PART : 0;
+			if (to == 0)
+				return NULL;
+		} while (!__atomic_compare_exchange_n(&rest->left, &to, from, 0, __ATOMIC_RELAXED,
+		    __ATOMIC_RELAXED));
+		if (look_back(t, rest, from, to))
+			return NULL;
+	}
 }
 
 static int more_rounds(struct search *s, struct rest *rest)
@@ -216,13 +249,15 @@ static int work_out(struct search *s, struct rest *rest)
 
 int judge_progress(struct search *s)
 {
-	struct rest rest = {NULL, NULL, 0, {NULL}};
-	int64_t waiting = mark_waiting(s);
+	struct rest rest = {.left = s->history.count};
 	int status = -1;
 
-	if (waiting <= 0)
-		return (int)waiting;
-	if (first_round(s, &rest) || more_rounds(s, &rest) || work_out(s, &rest))
+	in_parallel(s, mark_waiting, &rest, s->history.count);
+	if (rest.failed || rest.waiting == 0)
+		return -rest.failed;
+	s->resting = &rest;
+	on_threads(s, rest.waiting > ALONE ? s->threads : 1, first_round);
+	if (rest.failed || more_rounds(s, &rest) || work_out(s, &rest))
 		goto out;
 	for (uint64_t i = 0; i < rest.count; i++) {
 		word key = plain_key(history_get(&s->history, rest.at[i]));

@@ -35,7 +35,8 @@ enum {
 	FIRST_STORE_BITS = 12,
 	LOAD_PERCENT = 80,	/* of the store: then it grows */
 	FIRST_SLOT_BITS = 14,	/* of a lane */
-	CHUNK = 1 << 16		/* states in a chunk of the history */
+	CHUNK = 1 << 16,	/* states in a chunk of the history */
+	ALONE = 4096		/* states that are not worth a second thread */
 };
 
 #define KEY_BIT		((word)1 << 127)
@@ -216,6 +217,7 @@ struct search {
 	uint64_t states, transitions, depth;
 	struct target *violation;	/* by invariant */
 	struct target failure, stuck;
+	struct rest *resting;		/* while progress is judged */
 	struct marks marks;
 	struct rest_question rest;
 	uint64_t *labels;
@@ -283,6 +285,9 @@ void stop(struct search *s, enum stop why);
 void in_parallel(struct search *s,
     void (*work)(struct search *s, void *what, uint64_t from, uint64_t to), void *what,
     uint64_t count);
+
+/* Let so many threads, the first ones, do their work at the same time; how many did. */
+unsigned on_threads(struct search *s, unsigned count, void *(*work)(void *thread));
 
 /* --- steps.c ---------------------------------------------------------------- */
 
