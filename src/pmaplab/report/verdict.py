@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pmaplab.errors import UsageError, did_you_mean
 from pmaplab.frontends.kernel_c.program import Used
 from pmaplab.ir.callgraph import reachable_functions
-from pmaplab.ir.nodes import Count
+from pmaplab.ir.nodes import PROGRAM_REDUCTIONS, Count
 from pmaplab.ir.walk import instructions
 from pmaplab.machine.modes import SC, TSO
 from pmaplab.memory import memory_assumptions
 from pmaplab.native.choose import DEFAULT_ENGINE, Engine, search_with
 from pmaplab.report.accepted import Acceptance, check_properties
 from pmaplab.report.otherwise import Accepted, Otherwise, search_otherwise
+from pmaplab.report.savings import Saved, savings
 from pmaplab.search.bfs import ASSERTIONS, PROGRESS, Limits, Progress, Result
 from pmaplab.spec import RunSpec, showing_source
 from pmaplab.system import Bounds, System
@@ -58,7 +59,8 @@ class Verdict:
     bring-up; ``seconds`` is its time, ``build_seconds`` what compiling took before
     it.  ``engine`` did it; ``note`` says why that is not the one asked for.
     ``reductions`` were used, and ``passed`` states on the way not kept, or it was
-    ``searched_again`` without them.
+    ``searched_again`` without those of searches.  ``savings`` are searches without each,
+    where they were asked for.
     """
 
     spec: RunSpec
@@ -80,6 +82,7 @@ class Verdict:
     reductions: tuple[str, ...] = ()
     passed: int = 0
     searched_again: bool = False
+    savings: tuple[Saved, ...] = ()
     tree: Used | None = None
     # The entries of the user's file that accepted something.
     matched: tuple[Acceptance, ...] = ()
@@ -134,9 +137,11 @@ def check(
     progress: Progress | None = None,
     engine: Engine = DEFAULT_ENGINE,
     accepted: Sequence[Acceptance] = (),
+    compare: bool = False,
 ) -> Verdict:
     """Build the system of ``spec``, search it, and judge property ``name``, or
-    all of them.  ``accepted`` are findings that the user knows.
+    all of them.  ``accepted`` are findings that the user knows; ``compare`` measures what
+    each reduction saves.
 
     Raises a PmaplabError for whatever is wrong with the spec, UsageError for a
     property that does not exist, InputError for one of ``accepted``.
@@ -150,7 +155,13 @@ def check(
         if any(e.about in result.violations and name in (None, e.about) for e in entries):
             bound = limits or Limits()
             otherwise = search_otherwise(spec, system, result, entries, bound, progress)
-        return judge(spec, system, result, name, otherwise)
+        verdict = judge(spec, system, result, name, otherwise)
+        if not compare:
+            return verdict
+        saved = savings(
+            spec, result, verdict.reductions, limits=limits, progress=progress, engine=engine
+        )
+        return replace(verdict, savings=saved)
 
 
 def judge(
@@ -197,7 +208,10 @@ def judge(
         engine=result.engine,
         build_seconds=result.build_seconds,
         note=result.note,
-        reductions=result.reductions,
+        reductions=(
+            *(each for each in PROGRAM_REDUCTIONS if each not in spec.without),
+            *result.reductions,
+        ),
         passed=result.passed,
         searched_again=result.searched_again,
         tree=system.tree,
