@@ -73,8 +73,7 @@ def reduction_texts(verdict: Verdict) -> list[str]:
         more = "" if saved.stopped is None else f" and more: {saved.stopped}"
         times = saved.states / max(1, verdict.states)
         result.append(
-            f"without {saved.reduction}: {saved.states:,} states{more}, "
-            f"{times:.2f} times as many"
+            f"without {saved.reduction}: {saved.states:,} states{more}, {times:.2f} times as many"
         )
     return result
 
