@@ -161,6 +161,7 @@ def search_job(job: Job, report: Report) -> Verdict:
         progress=progress,
         engine=job.engine,
         accepted=job.accepted,
+        keep=True,
     )
 
 
