@@ -140,7 +140,7 @@ def read_package(root: Path, before: float) -> Package | None:
     """The files below ``root``; None where one has changed since the time ``before``: a
     process that began then may have read another one."""
     files = _files(root)
-    if any(changed >= (before - _COARSE) * 1e9 for _, changed, _ in files):
+    if not files or any(changed >= (before - _COARSE) * 1e9 for _, changed, _ in files):
         return None
     result = hashlib.sha256()
     for name, _, _ in files:
