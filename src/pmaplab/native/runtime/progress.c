@@ -14,7 +14,7 @@
 
 #include "search.h"
 
-enum { AHEAD_MARKS = 32, AHEAD_STEPS = 8 };
+enum { AHEAD_MARKS = 32, AHEAD_STEPS = 16 };
 
 struct rest {
 	uint64_t *at;		/* places in the history */
@@ -109,43 +109,120 @@ static int64_t mark_waiting(struct search *s)
 	return count;
 }
 
+/* A few states that wait, whose memory is asked for step by step. */
+struct waiting {
+	uint64_t at;		/* place in the history */
+	word key, first;	/* its own, and that of a successor, if `has_first` */
+	struct wide state, to;
+	unsigned changed;
+	int has_first;
+};
+
+/* Ask for what first_fine() looks at; 0, or -1 for an error. */
+static int foresee_waiting(struct search *s, struct waiting *some, unsigned count)
+{
+	struct thread *t = &s->thread[0];
+
+	for (unsigned i = 0; i < count; i++) {
+		for (unsigned n = 0; n < LANES; n++)
+			__builtin_prefetch(&s->lane[n].content[lane_part(s, some[i].key, n)]);
+		(void)store_prefetch(&s->store, stored(s, some[i].key));
+	}
+	for (unsigned i = 0; i < count; i++) {
+		some[i].state = state_of_key(s, some[i].key);
+		foresee(s, &some[i].state);
+	}
+	for (unsigned i = 0; i < count; i++) {
+		struct waiting *w = &some[i];
+		uint64_t moved;
+		int failed;
+		enum expanded how;
+
+		t->key = w->key;
+		how = expand(t, &w->state, &moved, &failed);
+		if (how == NO_ROOM || how == BROKEN)
+			return -1;
+		/* A reduced search goes on from there. */
+		w->has_first = t->found_count > 0 && s->reduction == NULL;
+		if (!w->has_first)
+			continue;
+		w->to = successor(&w->state, &t->found[0]);
+		w->changed = 0;
+		for (unsigned n = 0; n < LANES; n++) {
+			if (w->to.lane[n] == w->state.lane[n])
+				continue;
+			w->changed |= 1u << n;
+			lane_prefetch(&s->lane[n], w->to.lane[n]);
+		}
+	}
+	for (unsigned i = 0; i < count; i++) {
+		struct waiting *w = &some[i];
+
+		w->first = w->key;
+		if (!w->has_first)
+			continue;
+		if (key_of_state(s, &w->to, w->changed, 0, &w->first))
+			return -1;
+		(void)store_prefetch(&s->store, stored(s, w->first));
+	}
+	return 0;
+}
+
+/* Whether a state is fine, mostly for its first successor's sake; -1 for an error. */
+static int first_fine(struct search *s, const struct waiting *w)
+{
+	if (w->has_first) {
+		const uint64_t *slot = store_find(&s->store, stored(s, w->first));
+
+		if (slot == NULL)
+			return -1;
+		if (!slot_marked(slot))
+			return 1;
+	}
+	return fine(&s->thread[0], w->key);
+}
+
+static int collect(struct rest *rest, uint64_t at)
+{
+	if ((rest->count & (rest->count - 1)) == 0) {
+		uint64_t *more = realloc(rest->at, (2 * rest->count + 1) * sizeof(*more));
+
+		if (more == NULL)
+			return -1;
+		rest->at = more;
+	}
+	rest->at[rest->count++] = at;
+	return 0;
+}
+
 /* One round over the whole history: what remains is collected. */
 static int first_round(struct search *s, struct rest *rest)
 {
-	struct thread *t = &s->thread[0];
-	uint64_t next = s->history.count;
+	struct waiting some[AHEAD_STEPS];
 
-	for (uint64_t at = s->history.count; at-- > 0;) {
-		word key = history_get(&s->history, at);
-		int is_fine;
+	for (uint64_t at = s->history.count; at > 0;) {
+		unsigned count = 0;
 
-		for (; next > 0 && next + AHEAD_STEPS > at; next--) {
-			word later = history_get(&s->history, next - 1);
-			struct wide state;
+		while (at > 0 && count < AHEAD_STEPS) {
+			word key = history_get(&s->history, --at);
 
-			if (later == plain_key(later))
-				continue;
-			state = state_of_key(s, plain_key(later));
-			foresee(s, &state);
-			(void)store_prefetch(&s->store, stored(s, plain_key(later)));
+			if (key != plain_key(key)) {
+				some[count].at = at;
+				some[count++].key = plain_key(key);
+			}
 		}
-		if (key == plain_key(key))
-			continue;
-		is_fine = fine(t, plain_key(key));
-		if (is_fine < 0)
+		if (foresee_waiting(s, some, count))
 			return -1;
-		if (is_fine) {
-			slot_mark(store_find(&s->store, stored(s, plain_key(key))), 0);
-			continue;
-		}
-		if ((rest->count & (rest->count - 1)) == 0) {
-			uint64_t *more = realloc(rest->at, (2 * rest->count + 1) * sizeof(*more));
+		for (unsigned i = 0; i < count; i++) {
+			int is_fine = first_fine(s, &some[i]);
 
-			if (more == NULL)
+			if (is_fine < 0)
 				return -1;
-			rest->at = more;
+			if (is_fine)
+				slot_mark(store_find(&s->store, stored(s, some[i].key)), 0);
+			else if (collect(rest, some[i].at))
+				return -1;
 		}
-		rest->at[rest->count++] = at;
 	}
 	return 0;
 }
