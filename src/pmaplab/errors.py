@@ -8,6 +8,8 @@ bug of pmaplab.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 
@@ -35,6 +37,12 @@ def caret(location: Location, text: str) -> str:
     width = max(1, min(width, len(text) - start))
     lead = "".join("\t" if char == "\t" else " " for char in text[:start])
     return f"    {text}\n    {lead}^{'~' * (width - 1)}"
+
+
+def did_you_mean(name: str, known: Iterable[str], shown: Callable[[str], str] = str) -> str | None:
+    """Advice for a name that is not ``known``: the closest that is, where one is close."""
+    close = difflib.get_close_matches(name, list(known), 1)
+    return f"did you mean {shown(close[0])}?" if close else None
 
 
 class PmaplabError(Exception):

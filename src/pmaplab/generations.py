@@ -36,7 +36,7 @@ from pmaplab.ir.nodes import (
     Store,
     Terminator,
 )
-from pmaplab.ir.walk import operands, subexpressions, values_of
+from pmaplab.ir.walk import expressions, items, operands, subexpressions, values_of
 
 # What brings generations into their normal form, in scenarios without a bound.
 NORMAL_FORM = "own_generation_first"
@@ -63,7 +63,7 @@ def check_unbounded(scenario: str, program: Program) -> None:
     functions = [program.functions[name] for name in sorted(names)]
     held = _held(program, functions)
     for function in functions:
-        for item in _items(function):
+        for item in items(function):
             if _is_misuse(function, item, held):
                 raise _refused(f"{function.name} at {item.loc}")
 
@@ -90,12 +90,6 @@ def _refused(where: str) -> UsageError:
     )
 
 
-def _items(function: Function) -> Iterator[Instruction | Terminator]:
-    for block in function.blocks:
-        yield from block.instructions
-        yield block.terminator
-
-
 def _held(program: Program, functions: list[Function]) -> _Held:
     """What locals may hold; "" stands for a function's result."""
     held: _Held = {}
@@ -103,7 +97,7 @@ def _held(program: Program, functions: list[Function]) -> _Held:
     while changed:
         changed = False
         for function in functions:
-            for item in _items(function):
+            for item in items(function):
                 for name, kinds in _passed_on(program, function, item, held):
                     known = held.get(name, _NEITHER)
                     if not kinds <= known:
@@ -168,9 +162,7 @@ def _is_misuse(function: Function, item: Instruction | Terminator, held: _Held) 
             return False
         case Rmw() | CmpXchg():
             return any(_kinds(expr, function, held) for expr in operands(item))
-    return any(
-        _computes(sub, function, held) for expr in operands(item) for sub in subexpressions(expr)
-    )
+    return any(_computes(sub, function, held) for sub in expressions(item))
 
 
 def _is(expr: Expr, value: int) -> bool:

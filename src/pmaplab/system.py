@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pmaplab.errors import InputError, IRError, UsageError
+from pmaplab.errors import InputError, IRError, UsageError, did_you_mean
 from pmaplab.frontends.kernel_c.program import CProgram, Used
 from pmaplab.frontends.kernel_python.compile import (
     CONDITIONS,
@@ -184,12 +183,10 @@ def load_scenario(scenario: str) -> list[SourceFile]:
         return [source, *load_modules(imports(source))]
     names = scenario_names()
     if scenario not in names:
-        close = difflib.get_close_matches(scenario, names, 1)
         raise UsageError(
             f"there is no scenario {scenario!r}",
-            advice=f"did you mean {close[0]}?"
-            if close
-            else f"the scenarios are {', '.join(names)}, or a FILE.py of your own",
+            advice=did_you_mean(scenario, names)
+            or f"the scenarios are {', '.join(names)}, or a FILE.py of your own",
         )
     return list(_package_files(f"pmaplab.scenarios.{scenario}"))
 

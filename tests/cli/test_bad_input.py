@@ -118,6 +118,6 @@ def test_a_scenario_that_is_none(tmp_path: Path) -> None:
 
 def test_a_damaged_exemption_file(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text("[[exemption]\n")
-    fails(run("check", "--exemptions", "mine.toml", cwd=tmp_path), "mine.toml: ", "TOML")
+    fails(run("check", "--exemptions", "mine.toml", cwd=tmp_path), "mine.toml:1:12: ", "TOML")
     (tmp_path / "mine.toml").write_text('[[exemption]]\nfunction = "cpu_switch"\n')
     fails(run("check", "--exemptions", "mine.toml", cwd=tmp_path), "mine.toml: [[exemption]] 1")

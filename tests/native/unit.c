@@ -34,9 +34,31 @@ static enum stored put(struct store *store, word state)
 }
 
 /* Everything that was put is there, once, also after it has moved. */
+/* Spread over more buckets, each stage in two parts, as by two threads. */
+static void grow(struct store *store, uint64_t buckets)
+{
+	struct aside aside[2] = {{0}};
+	uint64_t before = store->buckets;
+
+	CHECK(store_grow(store, buckets) == 0);
+	for (uint64_t end = before, begin; end > 0; end = begin) {
+		uint64_t middle;
+
+		begin = store_stage(store, before, end);
+		CHECK(begin < end);
+		middle = (begin + end) / 2;
+		CHECK(store_spread(store, before, begin, middle, end, &aside[0]) == 0);
+		CHECK(store_spread(store, before, middle, end, end, &aside[1]) == 0);
+	}
+	CHECK(aside_move(&aside[0], &aside[1]) == 0);
+	/* Most of it is moved at once. */
+	CHECK(aside[0].count < store_slots(store) / 8);
+	CHECK(store_put_back(store, &aside[0]) == 0);
+}
+
 static void check_store(uint64_t buckets, unsigned high, unsigned upper)
 {
-	struct store store, larger;
+	struct store store = {0};
 	unsigned width = LOW_BITS + high + upper;
 
 	CHECK(high <= store_high(buckets));
@@ -50,23 +72,22 @@ static void check_store(uint64_t buckets, unsigned high, unsigned upper)
 	CHECK(slot_marked(store_find(&store, state_number(7, width))));
 	CHECK(put(&store, state_number(7, width)) == STORED_BEFORE);
 	CHECK(!slot_marked(store_find(&store, state_number(8, width))));
-	/* Other bits may be told by buckets there. */
-	if (upper > 3 && store_high(buckets + buckets / 4) >= high + 1)
-		CHECK(store_open(&larger, buckets + buckets / 4, high + 1, upper - 1) == 0);
-	else
-		CHECK(store_open(&larger, buckets + buckets / 4, high, upper) == 0);
-	CHECK(store_move(&store, &larger, 0, buckets) == 0);
+	grow(&store, buckets + buckets / 4);
 	for (uint64_t i = 0; i < STATES; i++)
-		CHECK(put(&larger, state_number(i, width)) == STORED_BEFORE);
-	CHECK(store_find(&larger, state_number(STATES, width)) == NULL);
+		CHECK(put(&store, state_number(i, width)) == STORED_BEFORE);
+	CHECK(store_find(&store, state_number(STATES, width)) == NULL);
+	CHECK(!slot_marked(store_find(&store, state_number(7, width))));
+	/* Emptied, in the same place. */
+	CHECK(store_open(&store, 2 * buckets, high, upper) == 0);
+	for (uint64_t i = 0; i < STATES; i++)
+		CHECK(put(&store, state_number(i, width)) == STORED_NEW);
 	store_close(&store);
-	store_close(&larger);
 }
 
 /* States that differ in the bits outside of the slot only. */
 static void check_high_bits(void)
 {
-	struct store store;
+	struct store store = {0};
 
 	CHECK(store_open(&store, 1030, 10, 5) == 0);
 	for (word i = 0; i < 1 << 11; i++)
@@ -78,7 +99,7 @@ static void check_high_bits(void)
 
 static void check_full_store(void)
 {
-	struct store store;
+	struct store store = {0};
 	uint64_t i = 0;
 
 	CHECK(store_open(&store, 17, 4, 0) == 0);
@@ -107,7 +128,7 @@ static void *put_all(void *argument)
 static void check_threads(void)
 {
 	for (int round = 0; round < 10; round++) {
-		struct store store;
+		struct store store = {0};
 		struct race race[THREADS];
 		pthread_t id[THREADS];
 		uint64_t sum = 0;

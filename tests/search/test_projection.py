@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from pmaplab.search.bfs import search
 from pmaplab.search.interpreter import Interpreter
-from pmaplab.search.projection import Projection, project, projection_of
+from pmaplab.search.projection import Projection, RestMarks, project, projection_of
 from search.small import HEAD, function, system
 
 SALTS = ((1, 0x0123456789ABCDEF, 0xFEDCBA9876543210), (2, 0x0F1E2D3C4B5A6978, 0x8796A5B4C3D2E1F0))
 # Two cells, and the marks of one CPU: 1 where it is activated, 2 where it moves.
-CELLS = Projection("", SALTS, 1, 3, 1, 2)
+CELLS = Projection("", SALTS, RestMarks(3, 1, 1, 2))
 
 memories = st.lists(st.tuples(st.just(0), *[st.integers(0, 3)] * 3), max_size=12)
 

@@ -34,7 +34,7 @@ from pmaplab.ir.nodes import (
     ThisCpu,
 )
 from pmaplab.ir.types import Int, Pointer
-from pmaplab.ir.walk import address_of, operands, subexpressions, values_of
+from pmaplab.ir.walk import address_of, expressions, instructions, subexpressions, values_of
 
 Key = tuple[str, str]
 
@@ -54,12 +54,11 @@ def key_of(address: Expr) -> Key | None:
 def _own_locals(function: Function) -> frozenset[str]:
     """Pointers that only ever hold addresses below the own per-CPU element."""
     values: dict[str, list[Expr | None]] = {name: [None] for name in function.parameters}
-    for block in function.blocks:
-        for instruction in block.instructions:
-            if isinstance(instruction, Assign):
-                values.setdefault(instruction.target, []).append(instruction.value)
-            elif isinstance(instruction, Load | Rmw | CmpXchg | Call) and instruction.target:
-                values.setdefault(instruction.target, []).append(None)
+    for instruction in instructions(function):
+        if isinstance(instruction, Assign):
+            values.setdefault(instruction.target, []).append(instruction.value)
+        elif isinstance(instruction, Load | Rmw | CmpXchg | Call) and instruction.target:
+            values.setdefault(instruction.target, []).append(None)
     return frozenset(
         name
         for name, sources in values.items()
@@ -110,7 +109,7 @@ class Sharing:
         self._collect(reachable_functions(program, interrupts), interrupt=True)
         observers = [i.function for i in program.invariants] + list(program.exempt_when.values())
         for name in reachable_functions(program, observers):
-            for instruction in _instructions(program.functions[name]):
+            for instruction in instructions(program.functions[name]):
                 if isinstance(instruction, Load):
                     self._note_read_by_other(instruction.address)
         for decl in program.globals.values():
@@ -130,7 +129,7 @@ class Sharing:
         for name in names:
             function = self.program.functions[name]
             own = self._own.setdefault(name, _own_locals(function))
-            for instruction in _instructions(function):
+            for instruction in instructions(function):
                 self._collect_escapes(instruction)
                 address = address_of(instruction)
                 if address is None:
@@ -154,12 +153,11 @@ class Sharing:
 
     def _collect_escapes(self, instruction: Instruction) -> None:
         """A pointer to a scalar that is stored or passed can be used anywhere."""
-        for value in operands(instruction):
-            if any(
-                isinstance(sub, Cast) and isinstance(sub.type, Pointer)
-                for sub in subexpressions(value)
-            ):
-                self._wild_read = self._wild_write = True
+        if any(
+            isinstance(sub, Cast) and isinstance(sub.type, Pointer)
+            for sub in expressions(instruction)
+        ):
+            self._wild_read = self._wild_write = True
         for value in values_of(instruction):
             for sub in subexpressions(value):
                 if isinstance(sub, FieldAddress | IndexAddress | GlobalAddress) and _is_scalar(sub):
@@ -214,7 +212,7 @@ class Sharing:
         if known is None:
             known = any(
                 isinstance(instruction, Assume) or self.visible(function, instruction)
-                for instruction in _instructions(function)
+                for instruction in instructions(function)
             )
             self._visible_calls[function.name] = known
         return known
@@ -230,8 +228,3 @@ def _is_inner(sub: Expr, whole: Expr) -> bool:
         isinstance(other, FieldAddress | IndexAddress) and other.base is sub
         for other in subexpressions(whole)
     )
-
-
-def _instructions(function: Function) -> Iterable[Instruction]:
-    for block in function.blocks:
-        yield from block.instructions

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pmaplab.ir.nodes import Call, Function, Program
+from pmaplab.ir.walk import instructions
 
 
 def calls(fn: Function) -> Iterator[Call]:
     """The call instructions of a function, in the order of its text."""
-    for block in fn.blocks:
-        for line in block.instructions:
-            if isinstance(line, Call):
-                yield line
+    for line in instructions(fn):
+        if isinstance(line, Call):
+            yield line
 
 
 def callees(fn: Function) -> tuple[str, ...]:

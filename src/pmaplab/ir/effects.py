@@ -44,7 +44,7 @@ from pmaplab.ir.nodes import (
     ThisCpu,
 )
 from pmaplab.ir.types import Array, Int, Pointer, Struct, Type
-from pmaplab.ir.walk import operands, subexpressions
+from pmaplab.ir.walk import expressions, items
 
 Values = frozenset[int] | None
 
@@ -321,10 +321,8 @@ class Effects:
 
 
 def _lines(function: Function) -> Iterable[_Line]:
-    for block in function.blocks:
-        for item in (*block.instructions, block.terminator):
-            subs = [sub for expr in operands(item) for sub in subexpressions(expr)]
-            yield item, tuple(sub.cpu for sub in subs if isinstance(sub, InRegion))
+    for item in items(function):
+        yield item, tuple(sub.cpu for sub in expressions(item) if isinstance(sub, InRegion))
 
 
 def bits(cells: int) -> Iterable[int]:
@@ -338,10 +336,8 @@ def bits(cells: int) -> Iterable[int]:
 def _makes_pointers(function: Function) -> bool:
     return any(
         isinstance(sub, Cast) and isinstance(sub.type, Pointer)
-        for block in function.blocks
-        for item in (*block.instructions, block.terminator)
-        for expr in operands(item)
-        for sub in subexpressions(expr)
+        for item in items(function)
+        for sub in expressions(item)
     )
 
 

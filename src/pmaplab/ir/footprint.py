@@ -9,7 +9,7 @@ from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.layout import Layout
 from pmaplab.ir.nodes import Program
 from pmaplab.ir.types import Array, Struct, Type
-from pmaplab.ir.walk import address_of
+from pmaplab.ir.walk import address_of, instructions
 
 
 def cells_by_key(layout: Layout) -> dict[Key, list[int]]:
@@ -43,13 +43,12 @@ def may_read(
     regions = range(layout.regions, layout.regions + program.cpus)
     cells = set(regions)
     for name in reachable_functions(program, functions):
-        for block in program.functions[name].blocks:
-            for instruction in block.instructions:
-                address = address_of(instruction)
-                if address is None:
-                    continue
-                key = key_of(address)
-                if key is None:
-                    return tuple(range(layout.regions + program.cpus))
-                cells.update(known.get(key, ()))
+        for instruction in instructions(program.functions[name]):
+            address = address_of(instruction)
+            if address is None:
+                continue
+            key = key_of(address)
+            if key is None:
+                return tuple(range(layout.regions + program.cpus))
+            cells.update(known.get(key, ()))
     return tuple(sorted(cells))

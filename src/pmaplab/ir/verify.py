@@ -28,6 +28,7 @@ from pmaplab.ir.nodes import (
 from pmaplab.ir.types import BOOL, U32, same_kind
 from pmaplab.ir.verify_body import check_function
 from pmaplab.ir.verify_types import check_globals, check_structs
+from pmaplab.ir.walk import instructions
 
 # What a function that only looks at the state must not do, and how to say it.
 EFFECTS: Mapping[type[Instruction], str] = {
@@ -129,13 +130,12 @@ def _observer(program: Program, name: str, what: str) -> Function:
             f"{what}: {name} must take one parameter, the number of a CPU (u32)", location=fn.loc
         )
     for called in sorted(reachable_functions(program, [name])):
-        for block in program.functions[called].blocks:
-            for line in block.instructions:
-                if type(line) in EFFECTS:
-                    via = "" if called == name else f" calls {called}, which"
-                    raise IRError(
-                        f"{what}: {name}{via} {EFFECTS[type(line)]}",
-                        location=line.loc,
-                        advice="it may only look at the state",
-                    )
+        for line in instructions(program.functions[called]):
+            if type(line) in EFFECTS:
+                via = "" if called == name else f" calls {called}, which"
+                raise IRError(
+                    f"{what}: {name}{via} {EFFECTS[type(line)]}",
+                    location=line.loc,
+                    advice="it may only look at the state",
+                )
     return fn

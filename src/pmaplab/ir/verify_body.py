@@ -48,7 +48,7 @@ from pmaplab.ir.nodes import (
 from pmaplab.ir.text import MAX_DEPTH, array_below
 from pmaplab.ir.types import BOOL, U32, Int, Pointer, Scalar, Struct, Type, same_kind
 from pmaplab.ir.verify_types import check_const, check_global_address, check_scalar
-from pmaplab.ir.walk import operands, successors
+from pmaplab.ir.walk import items, operands, successors
 
 _Known = TypeVar("_Known")
 
@@ -61,9 +61,8 @@ def check_function(program: Program, fn: Function) -> None:
     _check_variables(program, fn)
     _check_labels(fn)
     body = _Body(program, fn)
-    for block in fn.blocks:
-        for line in (*block.instructions, block.terminator):
-            body.check(line)
+    for line in items(fn):
+        body.check(line)
     reached = reachable_blocks(fn)
     for block in fn.blocks:
         if block.label not in reached:

@@ -97,6 +97,13 @@ def instructions(function: Function) -> Iterator[Instruction]:
         yield from block.instructions
 
 
+def items(function: Function) -> Iterator[Instruction | Terminator]:
+    """Instructions and terminators, in the order of the text."""
+    for block in function.blocks:
+        yield from block.instructions
+        yield block.terminator
+
+
 def address_of(instruction: Instruction) -> Expr | None:
     """The address that a memory access uses, or None for other instructions."""
     match instruction:
@@ -135,14 +142,15 @@ def operands(item: Instruction | Terminator) -> tuple[Expr, ...]:
     return values_of(item) if address is None else (address, *values_of(item))
 
 
+def expressions(item: Instruction | Terminator) -> Iterator[Expr]:
+    """Every expression of ``item``, and everything below it."""
+    for operand in operands(item):
+        yield from subexpressions(operand)
+
+
 def reads(item: Instruction | Terminator) -> set[str]:
     """The locals whose values ``item`` uses."""
-    return {
-        sub.name
-        for expr in operands(item)
-        for sub in subexpressions(expr)
-        if isinstance(sub, Local)
-    }
+    return {sub.name for sub in expressions(item) if isinstance(sub, Local)}
 
 
 def writes(item: Instruction | Terminator) -> str | None:

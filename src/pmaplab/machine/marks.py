@@ -26,7 +26,7 @@ from pmaplab.ir.nodes import (
     ThisCpu,
 )
 from pmaplab.ir.types import BOOL
-from pmaplab.ir.walk import instructions, operands, subexpressions, with_expressions, writes
+from pmaplab.ir.walk import expressions, instructions, items, with_expressions, writes
 from pmaplab.machine.store_buffer import StoreBuffers, in_memory
 
 
@@ -35,16 +35,14 @@ def marks_of_others(program: Program) -> tuple[str, ...]:
     asked: set[str] = set()
     left: set[str] = set()
     for function in program.functions.values():
-        for block in function.blocks:
-            for item in (*block.instructions, block.terminator):
-                if isinstance(item, Leave):
-                    left.add(item.region)
-                asked.update(
-                    sub.region
-                    for operand in operands(item)
-                    for sub in subexpressions(operand)
-                    if isinstance(sub, InRegion) and not _is_own(program, function, sub.cpu)
-                )
+        for item in items(function):
+            if isinstance(item, Leave):
+                left.add(item.region)
+            asked.update(
+                sub.region
+                for sub in expressions(item)
+                if isinstance(sub, InRegion) and not _is_own(program, function, sub.cpu)
+            )
     return tuple(region for region in program.regions if region in asked - left)
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
-from pmaplab.errors import UsageError
+from pmaplab.errors import UsageError, did_you_mean
 
 # The memory models: sequential consistency, and x86-TSO (store buffers).
 SC = "sc"
@@ -45,8 +44,7 @@ def find_mode(name: str) -> Mode:
         if mode.name == name:
             return mode
     names = [mode.name for mode in MODES]
-    close = difflib.get_close_matches(name, names, 1)
     raise UsageError(
         f"there is no mode {name!r}",
-        advice=f"did you mean {close[0]}?" if close else f"the modes are {', '.join(names)}",
+        advice=did_you_mean(name, names) or f"the modes are {', '.join(names)}",
     )

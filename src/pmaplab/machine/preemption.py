@@ -64,8 +64,8 @@ from pmaplab.ir.nodes import (
 from pmaplab.ir.types import BOOL, U32, Array, Pointer, Struct
 from pmaplab.ir.walk import (
     address_of,
+    expressions,
     instructions,
-    operands,
     subexpressions,
     values_of,
     with_expressions,
@@ -272,7 +272,7 @@ class _Pass:
     def _asked(self, function: Function) -> Function:
         """A property or a condition, which is asked for a context."""
         for item in (*instructions(function), *(b.terminator for b in function.blocks)):
-            for sub in (s for o in operands(item) for s in subexpressions(o)):
+            for sub in expressions(item):
                 if isinstance(sub, InRegion) and sub.region not in self.marks:
                     raise IRError(
                         f"{function.name} asks for the region {sub.region!r}, which is left again",
@@ -319,12 +319,9 @@ class _Pass:
     def _function_depends(self, function: Function) -> bool:
         known = self.by_cpu.get(function.name)
         if known is None:
-            ends = (b.terminator for b in function.blocks)
+            ends = (sub for block in function.blocks for sub in expressions(block.terminator))
             known = any(self.depends(function, item) for item in instructions(function)) or any(
-                isinstance(sub, ThisCpu)
-                for e in ends
-                for o in operands(e)
-                for sub in subexpressions(o)
+                isinstance(sub, ThisCpu) for sub in ends
             )
             self.by_cpu[function.name] = known
         return known
@@ -434,4 +431,4 @@ def _elsewhere(expr: Expr) -> Expr:
 
 
 def _mentions(item: Instruction | Terminator) -> bool:
-    return HERE in (sub for operand in operands(item) for sub in subexpressions(operand))
+    return HERE in expressions(item)

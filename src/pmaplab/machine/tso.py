@@ -65,7 +65,7 @@ from pmaplab.ir.nodes import (
     Rmw,
     Store,
 )
-from pmaplab.ir.walk import calling
+from pmaplab.ir.walk import calling, instructions
 from pmaplab.machine.buffered import Rewriter, cell_of
 from pmaplab.machine.marks import Marks, marks_of_others
 from pmaplab.machine.plain import plain_functions, store_count, taken_apart
@@ -174,8 +174,7 @@ class _Pass:
         stored = {
             cell_kind(cell_of(instruction.address))
             for name in program.functions.keys() - self.past
-            for block in program.functions[name].blocks
-            for instruction in block.instructions
+            for instruction in instructions(program.functions[name])
             if isinstance(instruction, Store) and self.buffered(instruction.address)
         }
         self.marks = Marks(marks_of_others(program))
@@ -188,8 +187,7 @@ class _Pass:
         return [
             instruction
             for reached in reachable_functions(self.program, [name])
-            for block in self.program.functions[reached].blocks
-            for instruction in block.instructions
+            for instruction in instructions(self.program.functions[reached])
         ]
 
     def _locks(self, function: Function) -> bool:

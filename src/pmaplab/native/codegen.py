@@ -41,7 +41,7 @@ from pmaplab.ir.nodes import (
     Terminator,
 )
 from pmaplab.ir.types import Int, Pointer, Scalar
-from pmaplab.ir.walk import instructions, operands, subexpressions
+from pmaplab.ir.walk import expressions, items
 from pmaplab.native.codegen_expressions import ExpressionWriter, Lines, number
 from pmaplab.search import interpreter, translate
 from pmaplab.search.translate import DONE, Code, joins
@@ -179,17 +179,12 @@ def _check_supported(program: Program) -> None:
     if len(program.regions) > MOST_REGIONS:
         raise Unsupported(f"more than {MOST_REGIONS} regions")
     for function in program.functions.values():
-        items: list[Instruction | Terminator] = [
-            *instructions(function),
-            *(block.terminator for block in function.blocks),
-        ]
-        for item in items:
-            for expr in operands(item):
-                for sub in subexpressions(expr):
-                    if isinstance(sub, Cast) and isinstance(sub.type, Pointer):
-                        source = sub.operand.type
-                        if isinstance(source, Int) and source.signed:
-                            raise Unsupported("a signed integer becomes a pointer")
+        for item in items(function):
+            for sub in expressions(item):
+                if isinstance(sub, Cast) and isinstance(sub.type, Pointer):
+                    source = sub.operand.type
+                    if isinstance(source, Int) and source.signed:
+                        raise Unsupported("a signed integer becomes a pointer")
 
 
 class _Writer:

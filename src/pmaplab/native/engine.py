@@ -32,7 +32,7 @@ from pmaplab.search.bfs import (
 )
 from pmaplab.search.independence import MOST_PASSED, independence
 from pmaplab.search.interpreter import Interpreter, State
-from pmaplab.search.projection import Members, Projected, marks_at_rest, projection_of
+from pmaplab.search.projection import Members, Projected, RestMarks, projection_of
 from pmaplab.search.reduced import (
     FailureKnownError,
     at_first,
@@ -203,6 +203,7 @@ class _NativeSearch(BegunSearch):
                 components=(),
                 rest=self._rest_question(),
                 agents=prepared.agents,
+                marks=RestMarks(*prepared.marks),
                 projection=projection_of(self.interpreter.layout) if projected else None,
             )
             run = _Asking(prepared, executable, once, progress, checkpoint)
@@ -341,9 +342,7 @@ class _NativeSearch(BegunSearch):
     def _rest_question(self) -> RestQuestion:
         if self.rest is None:
             return NOTHING_AT_REST
-        active, moving = marks_at_rest(self.system.program)
-        regions = self.interpreter.layout.regions
-        return RestQuestion(self.rest.cells, regions, active, moving, self.rest.wanted)
+        return RestQuestion(self.rest.cells, self.rest.wanted)
 
     def _rest(self, rows: Sequence[Sequence[int]], limits: Limits, threads: int) -> Rest[Any]:
         """The rows in the order of their first states; the way to one is searched anew."""

@@ -4,7 +4,7 @@ read an answer in which nothing fails."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from pmaplab.ir.nodes import THREAD
@@ -12,6 +12,7 @@ from pmaplab.native.codegen import generate
 from pmaplab.native.groups import components
 from pmaplab.search.bfs import BegunSearch
 from pmaplab.search.interpreter import State
+from pmaplab.search.projection import rest_marks
 from pmaplab.search.run import Move
 
 
@@ -20,8 +21,9 @@ class Prepared:
     """A system whose bring-up is over.
 
     ``model`` is the text in C; ``agents`` have each the first cell, the CPU, and
-    whether it has work of its own; ``components`` are those of every try, finer ones
-    first.  ``bring_up``, ``start`` and ``exemptions_used`` are what the bring-up came to.
+    whether it has work of its own; ``marks`` are the numbers of RestMarks; ``components``
+    are those of every try, finer ones first.  ``bring_up``, ``start`` and
+    ``exemptions_used`` are what the bring-up came to.
     """
 
     properties: tuple[str, ...]
@@ -31,6 +33,7 @@ class Prepared:
     model: str
     memory_cells: int
     agents: tuple[tuple[int, int, bool], ...]
+    marks: tuple[int, ...]
     components: tuple[tuple[tuple[int, ...], ...], ...]
     bring_up: tuple[Move, ...]
     start: State
@@ -52,6 +55,7 @@ class Prepared:
                 (base, agent.cpu, agent.context == THREAD)
                 for base, agent in zip(layout.agents, program.agents, strict=True)
             ),
+            marks=astuple(rest_marks(layout)),
             components=tuple(
                 tuple(tuple(cells) for cells in parts) for parts in components(layout)
             ),

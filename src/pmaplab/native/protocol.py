@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pmaplab.errors import ModelError
-from pmaplab.search.projection import Projection
+from pmaplab.search.projection import Projection, RestMarks
 
 WORD = (1 << 64) - 1
 # So long an interrupted worker may take to write a checkpoint.
@@ -20,27 +20,19 @@ LAST_CHECKPOINT_SECONDS = 120
 
 @dataclass(frozen=True)
 class RestQuestion:
-    """What is asked of the states at rest: ``cells`` with masks.
-
-    At rest, the cells from ``regions`` on have all bits of ``active`` and none of
-    ``moving``.  The way to a state with the values ``wanted`` is asked for, or what
-    values there are.
-    """
+    """What is asked of the states at rest: ``cells`` with masks.  The way to a state
+    with the values ``wanted`` is asked for, or what values there are."""
 
     cells: Sequence[tuple[int, int]]
-    regions: int
-    active: int
-    moving: int
     wanted: Sequence[int] | None = None
 
     def text(self) -> str:
         pairs = [number for pair in self.cells for number in pair]
         wanted = [0] if self.wanted is None else [1, *self.wanted]
-        numbers = (len(self.cells), *pairs, self.regions, self.active, self.moving, *wanted)
-        return f"rest {_numbers(numbers)}"
+        return f"rest {_numbers((len(self.cells), *pairs, *wanted))}"
 
 
-NOTHING_AT_REST = RestQuestion((), 0, 0, 0)
+NOTHING_AT_REST = RestQuestion(())
 
 
 @dataclass(frozen=True)
@@ -48,7 +40,8 @@ class Question:
     """One search; 0 stands for no limit.
 
     A lane has ``bits`` bits.  ``agents`` has for each its first cell,
-    its CPU, and whether it has work of its own.  ``reduction`` are the numbers of a
+    its CPU, and whether it has work of its own.  ``marks`` say who is at rest.
+    ``reduction`` are the numbers of a
     partial-order reduction (engine), or a 0.  What the states hold in the cells of
     ``projection`` is counted, where the search is complete.  Every ``checkpoint_seconds`` the
     search is kept in a file of the worker's folder, under the name ``checkpoint``,
@@ -66,6 +59,7 @@ class Question:
     start: Sequence[int]
     components: Sequence[Sequence[int]]
     agents: Sequence[tuple[int, int, bool]]
+    marks: RestMarks
     reduction: Sequence[int] = (0,)
     projection: Projection | None = None
     checkpoint: str = ""
@@ -91,6 +85,8 @@ class Question:
         lines += [f"{len(cells)} {_numbers(cells)}" for cells in self.components]
         lines.append(f"agents {len(self.agents)}")
         lines += [f"{base} {cpu} {int(works)}" for base, cpu, works in self.agents]
+        marks = self.marks
+        lines.append(f"marks {_numbers((marks.first, marks.must, marks.must_not))}")
         lines.append(f"reduction {_numbers(self.reduction)}")
         lines += _projection(self.projection)
         return "\n".join([*lines, self.rest.text(), "go", ""])
@@ -98,9 +94,8 @@ class Question:
 
 def _projection(wanted: Projection | None) -> list[str]:
     if wanted is None:
-        return ["projection 0 0 0 0"]
-    head = (len(wanted.cells), wanted.marks, wanted.must, wanted.must_not)
-    return [f"projection {_numbers(head)}", *map(_numbers, wanted.cells)]
+        return ["projection 0"]
+    return [f"projection {len(wanted.cells)}", *map(_numbers, wanted.cells)]
 
 
 def _numbers(values: Sequence[int]) -> str:

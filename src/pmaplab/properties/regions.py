@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from pmaplab.ir.nodes import (
     Store,
 )
 from pmaplab.ir.walk import successors
+from pmaplab.tomldata import read_toml
 
 DEFAULT_FILE = Path(__file__).with_name("exemptions.toml")
 
@@ -84,12 +84,7 @@ def read_regions(files: Sequence[tuple[Path, str]]) -> Regions:
     marks: list[Mark] = []
     exemptions: list[Exemption] = []
     for path, name in files:
-        try:
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{name}: {error}") from None
-        except tomllib.TOMLDecodeError as error:
-            raise InputError(f"{name}: {error}", advice="the file must be TOML") from None
+        data = read_toml(path, name).data
         unknown = set(data) - {"mark", "exemption"}
         if unknown:
             raise InputError(f"{name}: there is no table [[{min(unknown)}]]")

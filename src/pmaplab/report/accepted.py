@@ -8,19 +8,17 @@ neither, all of them.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pmaplab.errors import InputError, Location
 from pmaplab.machine.modes import MODES, SC, TSO
+from pmaplab.tomldata import TomlFile, read_toml
 
 _REQUIRED = ("property", "scenarios", "modes", "memory", "reason")
 _OPTIONAL = ("function", "file", "through", "who", "date")
 _LISTS = ("scenarios", "modes", "through")
-_AT = re.compile(r" \(at line (\d+), column (\d+)\)$")
 _HEADER = re.compile(r"\s*\[\[\s*accepted\s*\]\]")
 
 
@@ -79,31 +77,18 @@ def read_accepted(path: str, scenarios: Sequence[str]) -> tuple[Acceptance, ...]
 
     Raises InputError, with the place, for a file that is none.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: {error}") from None
-    return _Reader(path, text, frozenset(scenarios)).read()
+    return _Reader(read_toml(Path(path), path), frozenset(scenarios)).read()
 
 
 class _Reader:
-    def __init__(self, path: str, text: str, scenarios: frozenset[str]) -> None:
-        self.path = path
-        self.text = text
-        self.lines = text.splitlines()
+    def __init__(self, file: TomlFile, scenarios: frozenset[str]) -> None:
+        self.file = file
+        self.lines = file.lines
         self.scenarios = scenarios
         self.begins = [n for n, line in enumerate(self.lines) if _HEADER.match(line)]
 
     def read(self) -> tuple[Acceptance, ...]:
-        try:
-            data = tomllib.loads(self.text)
-        except tomllib.TOMLDecodeError as error:
-            found = _AT.search(str(error))
-            line, column = (int(found[1]), int(found[2])) if found else (len(self.lines) or 1, 1)
-            message = _AT.sub("", str(error))
-            self._fail(line, column, column, message, "the file must be TOML")
+        data = self.file.data
         for table in data:
             if table != "accepted":
                 self._at_text(0, table, f"there is no table [[{table}]]", "write [[accepted]]")
@@ -144,7 +129,7 @@ class _Reader:
             self._at_value(begin, "memory", entry["memory"], message, f"there are {SC}, {TSO}")
         for key in _LISTS:
             entry[key] = tuple(entry.get(key, ()))
-        return Acceptance(self.path, begin + 1, entry.pop("property"), **entry)
+        return Acceptance(self.file.name, begin + 1, entry.pop("property"), **entry)
 
     def unknown_property(self, entry: Acceptance, known: Sequence[str]) -> NoReturn:
         """Raise the error for a property that the system does not have."""
@@ -159,8 +144,8 @@ class _Reader:
         for number in range(begin, len(self.lines)):
             found = pattern.match(self.lines[number])
             if found is not None:
-                self._fail(number + 1, found.start(1) + 1, found.end(1) + 1, message, advice)
-        self._fail(begin + 1, 1, 1, message, advice)
+                self.file.fail(number + 1, found.start(1) + 1, found.end(1) + 1, message, advice)
+        self.file.fail(begin + 1, 1, 1, message, advice)
 
     def _at_value(
         self, begin: int, key: str, value: str, message: str, advice: str | None
@@ -171,20 +156,15 @@ class _Reader:
             seen = seen or bool(re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line))
             column = line.find(value, line.find("=") + 1 if seen else 0)
             if seen and column >= 0:
-                self._fail(number + 1, column + 1, column + 1 + len(value), message, advice)
+                self.file.fail(number + 1, column + 1, column + 1 + len(value), message, advice)
         self._at_key(begin, key, message, advice)
 
     def _at_text(self, begin: int, text: str, message: str, advice: str | None) -> NoReturn:
         for number in range(begin, len(self.lines)):
             column = self.lines[number].find(text)
             if column >= 0:
-                self._fail(number + 1, column + 1, column + 1 + len(text), message, advice)
-        self._fail(begin + 1, 1, 1, message, advice)
-
-    def _fail(self, line: int, column: int, end: int, message: str, advice: str | None) -> NoReturn:
-        source = self.lines[line - 1] if line <= len(self.lines) else ""
-        location = Location(self.path, line, column, end)
-        raise InputError(message, location=location, source=source, advice=advice)
+                self.file.fail(number + 1, column + 1, column + 1 + len(text), message, advice)
+        self.file.fail(begin + 1, 1, 1, message, advice)
 
 
 def check_properties(entries: Sequence[Acceptance], known: Sequence[str]) -> None:
@@ -192,5 +172,5 @@ def check_properties(entries: Sequence[Acceptance], known: Sequence[str]) -> Non
     system does not have; ``entries`` are those that concern it."""
     for entry in entries:
         if entry.about not in known:
-            text = Path(entry.file_name).read_text(encoding="utf-8")
-            _Reader(entry.file_name, text, frozenset()).unknown_property(entry, known)
+            file = read_toml(Path(entry.file_name), entry.file_name)
+            _Reader(file, frozenset()).unknown_property(entry, known)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pmaplab.errors import UsageError
+from pmaplab.errors import UsageError, did_you_mean
 from pmaplab.frontends.kernel_c.program import Used
 from pmaplab.frontends.kernel_python.source import Source
 from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.nodes import Count
+from pmaplab.ir.walk import instructions
 from pmaplab.kept_systems import KeptSystem, key_of, load, store
 from pmaplab.machine.modes import SC, TSO
 from pmaplab.memory import memory_assumptions
@@ -307,12 +307,9 @@ def _odds(result: Result) -> tuple[str, ...]:
 def check_property(name: str, names: tuple[str, ...]) -> None:
     """Raises UsageError unless ``name`` is one of ``names``."""
     if name not in names:
-        close = difflib.get_close_matches(name, names, 1)
         raise UsageError(
             f"there is no property {name!r}",
-            advice=f"did you mean {close[0]}?"
-            if close
-            else f"the properties are {', '.join(names)}",
+            advice=did_you_mean(name, names) or f"the properties are {', '.join(names)}",
         )
 
 
@@ -434,6 +431,5 @@ def _counts(system: System) -> bool:
     return any(
         isinstance(instruction, Count)
         for function in system.program.functions.values()
-        for block in function.blocks
-        for instruction in block.instructions
+        for instruction in instructions(function)
     )

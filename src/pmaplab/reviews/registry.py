@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 
-from pmaplab.errors import UsageError
+from pmaplab.errors import UsageError, did_you_mean
 from pmaplab.frontends.kernel_python.source import (
     PACKAGE_ROOT,
     SourceFile,
@@ -38,10 +37,9 @@ def find_proposal(proposal_id: str) -> tuple[Review, Proposal]:
             if proposal.id == proposal_id:
                 return review, proposal
             names.append(proposal.id)
-    close = difflib.get_close_matches(proposal_id, names, 1)
     raise UsageError(
         f"there is no proposal {proposal_id!r}",
-        advice=f"did you mean {close[0]}?" if close else f"the proposals are {', '.join(names)}",
+        advice=did_you_mean(proposal_id, names) or f"the proposals are {', '.join(names)}",
     )
 
 

@@ -23,7 +23,7 @@ from pmaplab.errors import ModelError
 from pmaplab.generations import check_own
 from pmaplab.ir.nodes import THREAD, Instruction, Terminator
 from pmaplab.search.interpreter import Failure, Interpreter, State
-from pmaplab.search.projection import Projected, project, projection_of, rests
+from pmaplab.search.projection import Projected, project, projection_of, rest_marks, rests
 from pmaplab.search.run import Move, Runner
 from pmaplab.search.translate import DONE
 from pmaplab.system import System
@@ -354,8 +354,8 @@ class Search(BegunSearch):
 
     def _resting(self) -> list[int]:
         """The numbers of the memories in which every CPU is at rest."""
-        wanted = projection_of(self.interpreter.layout)
-        return [number for number, memory in enumerate(self.memory) if rests(wanted, memory)]
+        marks = rest_marks(self.interpreter.layout)
+        return [number for number, memory in enumerate(self.memory) if rests(marks, memory)]
 
     def projected(self) -> Projected:
         """What the states hold in memory."""

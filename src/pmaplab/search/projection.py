@@ -16,7 +16,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pmaplab.ir.layout import Layout
-from pmaplab.ir.nodes import Program
 
 # The invariant whose exemptions say when a CPU is not at rest, and the mark of one
 # that runs threads.
@@ -26,21 +25,27 @@ _WORD = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
+class RestMarks:
+    """A CPU's mark is the cell ``first`` plus its number; it is at rest where that has
+    all bits of ``must`` and none of ``must_not``."""
+
+    first: int
+    cpus: int
+    must: int
+    must_not: int
+
+
+@dataclass(frozen=True, slots=True)
 class Projection:
     """``cells`` are indices, each with two salts of 64 bits, which follow from its
     name; ``names`` is a digest of all names in order: only projections with the
-    same one can be compared, since pointers are numbers of cells.
-
-    A CPU's mark is the cell ``marks`` plus its number; it is at rest where that has
-    all bits of ``must`` and none of ``must_not``.
+    same one can be compared, since pointers are numbers of cells.  ``marks`` say who
+    is at rest.
     """
 
     names: str
     cells: tuple[tuple[int, int, int], ...]
-    cpus: int
-    marks: int
-    must: int
-    must_not: int
+    marks: RestMarks
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,26 +69,19 @@ class Projected:
 
 def projection_of(layout: Layout) -> Projection:
     """The projection to the whole memory of a program."""
-    program = layout.program
     cells = []
     for cell in layout.cells:
         digest = hashlib.sha256(cell.name.encode()).digest()
         salts = int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:16], "little")
         cells.append((cell.index, *salts))
     names = "\n".join(f"{cell.index} {cell.name}" for cell in layout.cells)
-    must, must_not = marks_at_rest(program)
-    return Projection(
-        hashlib.sha256(names.encode()).hexdigest(),
-        tuple(cells),
-        program.cpus,
-        layout.regions,
-        must,
-        must_not,
-    )
+    digest_of_all = hashlib.sha256(names.encode()).hexdigest()
+    return Projection(digest_of_all, tuple(cells), rest_marks(layout))
 
 
-def marks_at_rest(program: Program) -> tuple[int, int]:
-    """The bits that a CPU's mark must have at rest, and those that it must not."""
+def rest_marks(layout: Layout) -> RestMarks:
+    """The marks of a program's CPUs."""
+    program = layout.program
     bits = {name: 1 << number for number, name in enumerate(program.regions)}
     moving = {
         region
@@ -91,14 +89,15 @@ def marks_at_rest(program: Program) -> tuple[int, int]:
         if invariant.function == AT_REST
         for region in invariant.exempt
     }
-    return bits.get(ACTIVATED, 0), sum(bits[region] for region in moving)
+    must_not = sum(bits[region] for region in moving)
+    return RestMarks(layout.regions, program.cpus, bits.get(ACTIVATED, 0), must_not)
 
 
-def rests(projection: Projection, memory: Sequence[int]) -> bool:
+def rests(marks: RestMarks, memory: Sequence[int]) -> bool:
     """Whether every CPU is at rest in a memory."""
-    marks = memory[projection.marks : projection.marks + projection.cpus]
-    must, must_not = projection.must, projection.must_not
-    return all(mark & must == must and not mark & must_not for mark in marks)
+    must, must_not = marks.must, marks.must_not
+    own = memory[marks.first : marks.first + marks.cpus]
+    return all(mark & must == must and not mark & must_not for mark in own)
 
 
 def project(projection: Projection, memories: Iterable[Sequence[int]]) -> Projected:
@@ -114,7 +113,7 @@ def project(projection: Projection, memories: Iterable[Sequence[int]]) -> Projec
             high += _mix(_mix(value + second) ^ first)
         pair = low & _WORD, high & _WORD
         found.add(pair)
-        if rests(projection, memory):
+        if rests(projection.marks, memory):
             at_rest.add(pair)
     return Projected(projection.names, _members(found), _members(at_rest))
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
-from pmaplab.errors import UsageError
+from pmaplab.errors import UsageError, did_you_mean
 
 PARTIAL_ORDER = "partial-order"
 REDUCTIONS = (PARTIAL_ORDER,)
@@ -36,11 +35,9 @@ def parse_reductions(text: str) -> Reductions:
     names = text.split(",")
     for name in names:
         if name not in REDUCTIONS:
-            close = difflib.get_close_matches(name, (*REDUCTIONS, AUTO, ALL, NONE), 1)
             raise UsageError(
                 f"there is no reduction {name!r}",
-                advice=f"did you mean {close[0]}?"
-                if close
-                else f"the reductions are {', '.join(REDUCTIONS)}; or {AUTO}, {ALL}, {NONE}",
+                advice=did_you_mean(name, (*REDUCTIONS, AUTO, ALL, NONE))
+                or f"the reductions are {', '.join(REDUCTIONS)}; or {AUTO}, {ALL}, {NONE}",
             )
     return Reductions(frozenset(names))

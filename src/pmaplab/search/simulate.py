@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pmaplab.errors import ModelError, UsageError
+from pmaplab.errors import ModelError, UsageError, did_you_mean
 from pmaplab.ir.nodes import Sometimes
 from pmaplab.search.bfs import stuck_failure
 from pmaplab.search.interpreter import Choices, Effects, Failure, Interpreter, State
@@ -59,10 +58,9 @@ class Run:
 def unknown_sysctl(system: System, name: str) -> UsageError:
     """The error for a node that the kernel does not have."""
     names = sorted(system.sysctls)
-    close = difflib.get_close_matches(name, names, 1)
     return UsageError(
         f"there is no sysctl node {name!r}",
-        advice=f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}",
+        advice=did_you_mean(name, names) or f"there are {', '.join(names)}",
     )
 
 

@@ -14,6 +14,7 @@ from pmaplab.ir.access import Sharing, key_of
 from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.layout import Cell, Layout
 from pmaplab.ir.nodes import STORE_BUFFER, Instruction, Load, Program, Terminator
+from pmaplab.ir.walk import instructions
 from pmaplab.search.bfs import PROGRESS, Violation, stuck_message
 from pmaplab.search.interpreter import Choices, Executed, Failure, State
 from pmaplab.search.run import Runner
@@ -232,12 +233,11 @@ def watched_fields(program: Program, name: str, failing: str) -> frozenset[str]:
 
 def _fields_read(program: Program, functions: Iterable[str]) -> Iterator[str]:
     for function in functions:
-        for block in program.functions[function].blocks:
-            for instruction in block.instructions:
-                if isinstance(instruction, Load):
-                    key = key_of(instruction.address)
-                    if key is not None:
-                        yield key[1]
+        for instruction in instructions(program.functions[function]):
+            if isinstance(instruction, Load):
+                key = key_of(instruction.address)
+                if key is not None:
+                    yield key[1]
 
 
 def record(spec: RunSpec, system: System, violation: Violation) -> Trace:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import builtins
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pmaplab.errors import UsageError
+from pmaplab.errors import UsageError, did_you_mean
 from pmaplab.machine.modes import TSO
 from pmaplab.native.choose import Engine, search_with
 from pmaplab.search.bfs import Limits, Progress, Result, Violation
@@ -31,12 +30,9 @@ def find_twins(names: Sequence[str], twins: Sequence[Twin]) -> tuple[Twin, ...]:
     known = [twin.id for twin in twins]
     for name in names:
         if name not in known:
-            close = difflib.get_close_matches(name, known, 1)
             raise UsageError(
                 f"there is no twin {name!r}",
-                advice=f"did you mean {close[0]}?"
-                if close
-                else f"the twins are {', '.join(known)}",
+                advice=did_you_mean(name, known) or f"the twins are {', '.join(known)}",
             )
     return tuple(twin for twin in twins if not names or twin.id in names)
 

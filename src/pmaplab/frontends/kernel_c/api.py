@@ -7,7 +7,6 @@ it.  A later entry for a name takes the place of an earlier one.
 from __future__ import annotations
 
 import fnmatch
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from pmaplab.errors import InputError
 from pmaplab.frontends.kernel_python.source import PACKAGE_ROOT
+from pmaplab.tomldata import read_toml
 
 DEFAULT = PACKAGE_ROOT / "kernels/freebsd/tree/api.toml"
 OPERATIONS = (
@@ -118,15 +118,9 @@ def read_api(extra: Sequence[str] = ()) -> Api:
     """
     api = Api()
     for path, name in [(DEFAULT, "api.toml"), *((Path(path), path) for path in extra)]:
-        try:
-            text = path.read_text(encoding="utf-8")
-            data = tomllib.loads(text)
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{name}: {error}") from None
-        except tomllib.TOMLDecodeError as error:
-            raise InputError(f"{name}: {error}", advice="the file must be TOML") from None
-        api.texts.append(text)
-        _Reader(api, name).read(data)
+        file = read_toml(path, name)
+        api.texts.append(file.text)
+        _Reader(api, name).read(file.data)
     return api
 
 

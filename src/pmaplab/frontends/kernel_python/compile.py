@@ -32,7 +32,7 @@ from pmaplab.ir.nodes import (
 )
 from pmaplab.ir.types import U32, Scalar
 from pmaplab.ir.verify import EFFECTS
-from pmaplab.ir.walk import instructions, operands, subexpressions
+from pmaplab.ir.walk import expressions, instructions, items
 
 # What marks the functions that agents run.
 CONTEXTS = ("thread_context", "interrupt_context", "bring_up_context")
@@ -397,13 +397,9 @@ class _Compiler:
         """What the CPUs do must not depend on the properties' regions."""
         roots = [declaration.name for entries in self.entries.values() for declaration in entries]
         for name in sorted(reachable_functions(program, roots)):
-            for block in program.functions[name].blocks:
-                for item in (*block.instructions, block.terminator):
-                    for operand in operands(item):
-                        if any(isinstance(sub, InRegion) for sub in subexpressions(operand)):
-                            self._fail_at(
-                                item.loc, f"within is for invariants, but a CPU runs {name}"
-                            )
+            for item in items(program.functions[name]):
+                if any(isinstance(sub, InRegion) for sub in expressions(item)):
+                    self._fail_at(item.loc, f"within is for invariants, but a CPU runs {name}")
 
     def _fail_at(self, location: Location, message: str) -> NoReturn:
         lines = (s.line(location.line) for s in self.sources if s.name == location.file)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import copy
-import difflib
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from pmaplab.errors import did_you_mean
 from pmaplab.frontends.kernel_python.declarations import Declaration, Declarations, is_name, string
 from pmaplab.frontends.kernel_python.source import SourceFile
 from pmaplab.ir.nodes import Const, GlobalAddress, GlobalDecl, StructDecl
@@ -129,11 +129,10 @@ class Scope:
                 f"see {place}",
             )
         known = [*self.declarations.names, *more]
-        close = difflib.get_close_matches(name, known, 1)
         source.fail(
             node,
             f"{name} is not declared",
-            f"did you mean {close[0]}?" if close else "import its module, or declare it",
+            did_you_mean(name, known) or "import its module, or declare it",
         )
 
     # --- constants ---------------------------------------------------------
@@ -222,11 +221,10 @@ class Scope:
     def _option(self, source: SourceFile, argument: ast.expr) -> int:
         name = string(source, argument)
         if name not in self.options:
-            close = difflib.get_close_matches(name, list(self.options), 1)
             source.fail(
                 argument,
                 f"there is no option {name!r}",
-                f"did you mean {close[0]!r}?" if close else f"there are: {sorted(self.options)}",
+                did_you_mean(name, self.options, repr) or f"there are: {sorted(self.options)}",
             )
         self.options_used.add(name)
         return self.options[name]

@@ -6,11 +6,10 @@ have the destination first, registers without ``%``, and are 32 bits wide.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pmaplab.errors import Location
+from pmaplab.errors import Location, did_you_mean
 from pmaplab.frontends.litmus.model import Immediate, Instruction, Memory, Operand, Register
 from pmaplab.frontends.litmus.source import Words, integer
 
@@ -120,11 +119,10 @@ class Assembler:
             op, bits = name[:-1], _SUFFIXES[name[-1]]
         if op not in _OPERATIONS:
             known = [*_OPERATIONS, *_PLAIN, *JUMPS]
-            close = difflib.get_close_matches(name, known, 1)
             words.source.fail(
                 loc,
                 f"the instruction {name} is not supported",
-                f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}",
+                did_you_mean(name, known) or f"there are {', '.join(known)}",
             )
         operands = [self._operand(words)]
         while words.take(","):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 
-from pmaplab.errors import Location
+from pmaplab.errors import Location, did_you_mean
 from pmaplab.frontends.litmus.assembly import Assembler, register
 from pmaplab.frontends.litmus.conditions import (
     EXISTS,
@@ -340,7 +339,6 @@ class _Parser:
             return Place(thread, found.shown, found.name, found.bits, found.shift)
         name = self._location()
         if name not in self.variables:
-            close = difflib.get_close_matches(name, self.variables, 1)
-            advice = f"did you mean {close[0]}?" if close else None
+            advice = did_you_mean(name, self.variables)
             self.source.fail(loc, f"the test has no location {name}", advice)
         return Place(-1, name, name)

@@ -106,9 +106,6 @@ static void read_projection(struct search *s)
 	cells = number();
 	p->wanted = cells != 0;
 	p->salt = need(calloc(2 * s->cells + 1, sizeof(*p->salt)));
-	p->marks = number();
-	p->must = number();
-	p->must_not = number();
 	while (cells--) {
 		uint64_t cell = number();
 
@@ -161,6 +158,10 @@ static void read_input(struct search *s)
 		s->agent[i].works = (int)number();
 		s->agent[i].component = s->component_of[s->agent[i].base];
 	}
+	keyword("marks");
+	s->marks.first = number();
+	s->marks.must = number();
+	s->marks.must_not = number();
 	read_reduction(s);
 	read_projection(s);
 	keyword("rest");
@@ -173,9 +174,6 @@ static void read_input(struct search *s)
 		if (s->rest.cell[i] >= s->memory)
 			die("what is asked of states at rest is no cell of memory");
 	}
-	s->rest.regions = number();
-	s->rest.active = number();
-	s->rest.moving = number();
 	if (number()) {
 		s->rest.wanted = need(calloc(s->rest.cells + 1, sizeof(*s->rest.wanted)));
 		for (uint64_t i = 0; i < s->rest.cells; i++)

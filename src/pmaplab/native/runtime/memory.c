@@ -3,8 +3,9 @@
 
 #include <stdint.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
-enum { HUGE_PAGE = 2 << 20 };
+enum { HUGE_PAGE = 2 << 20, MOST_UNKNOWN = 1 << 30 };
 
 void *pages_map(size_t bytes, int huge)
 {
@@ -21,17 +22,25 @@ void *pages_map(size_t bytes, int huge)
 	return pages;
 }
 
+void *pages_reserve(size_t least, size_t *room)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+	size_t bytes = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : MOST_UNKNOWN;
+
+	/* A limit of addresses may allow less. */
+	for (; bytes > least; bytes /= 2) {
+		void *found = pages_map(bytes, 1);
+
+		*room = bytes;
+		if (found != NULL)
+			return found;
+	}
+	*room = least;
+	return pages_map(least, 1);
+}
+
 void pages_unmap(void *pages, size_t bytes)
 {
 	if (pages != NULL)
 		(void)munmap(pages, bytes);
-}
-
-void pages_release(void *pages, size_t bytes)
-{
-	uintptr_t from = ((uintptr_t)pages + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
-	uintptr_t to = ((uintptr_t)pages + bytes) & ~(uintptr_t)(HUGE_PAGE - 1);
-
-	if (from < to)
-		(void)madvise((void *)from, to - from, MADV_DONTNEED);
 }

@@ -14,13 +14,16 @@
 
 #include "search.h"
 
-enum { AHEAD_MARKS = 32, AHEAD_STEPS = 16 };
+enum { AHEAD_MARKS = 32, AHEAD_STEPS = 16, PART = 512 };
 
 struct rest {
 	uint64_t *at;		/* places in the history */
 	uint64_t *moves;	/* by state: who can still move */
 	uint64_t count;
 	struct memo number;	/* by key: the place in `at` */
+	uint64_t waiting;	/* states */
+	uint64_t left;		/* of the history, from its beginning: not looked at yet */
+	int failed;
 };
 
 static enum expanded expand_key(struct thread *t, word key, struct wide *state, uint64_t *moved)
@@ -82,17 +85,17 @@ static int fine(struct thread *t, word key)
 	return 0;
 }
 
-/* Mark the states that wait; their number, or -1 for an error. */
-static int64_t mark_waiting(struct search *s)
+/* Mark the states of a part that wait. */
+static void mark_waiting(struct search *s, void *what, uint64_t from, uint64_t to)
 {
-	uint64_t next = 0;
-	int64_t count = 0;
+	struct rest *rest = what;
+	uint64_t next = from, count = 0;
 
-	for (uint64_t at = 0; at < s->history.count; at++) {
+	for (uint64_t at = from; at < to; at++) {
 		word key = history_get(&s->history, at);
 		uint64_t *slot;
 
-		for (; next < s->history.count && next < at + AHEAD_MARKS; next++) {
+		for (; next < to && next < at + AHEAD_MARKS; next++) {
 			word later = history_get(&s->history, next);
 
 			if (later != plain_key(later))
@@ -102,11 +105,26 @@ static int64_t mark_waiting(struct search *s)
 			continue;
 		slot = store_find(&s->store, stored(s, plain_key(key)));
 		if (slot == NULL)
-			return -1;
-		slot_mark(slot, 1);
+			__atomic_store_n(&rest->failed, 1, __ATOMIC_RELAXED);
+		else
+			slot_mark(slot, 1);
 		count++;
 	}
-	return count;
+	__atomic_fetch_add(&rest->waiting, count, __ATOMIC_RELAXED);
+}
+
+/* Under the lock: a state remains. */
+static int remain(struct rest *rest, uint64_t at)
+{
+	if ((rest->count & (rest->count - 1)) == 0) {
+		uint64_t *more = realloc(rest->at, (2 * rest->count + 1) * sizeof(*more));
+
+		if (more == NULL)
+			return -1;
+		rest->at = more;
+	}
+	rest->at[rest->count++] = at;
+	return 0;
 }
 
 /* A few states that wait, whose memory is asked for step by step. */
@@ -119,9 +137,9 @@ struct waiting {
 };
 
 /* Ask for what first_fine() looks at; 0, or -1 for an error. */
-static int foresee_waiting(struct search *s, struct waiting *some, unsigned count)
+static int foresee_waiting(struct thread *t, struct waiting *some, unsigned count)
 {
-	struct thread *t = &s->thread[0];
+	struct search *s = t->search;
 
 	for (unsigned i = 0; i < count; i++) {
 		for (unsigned n = 0; n < LANES; n++)
@@ -169,8 +187,10 @@ static int foresee_waiting(struct search *s, struct waiting *some, unsigned coun
 }
 
 /* Whether a state is fine, mostly for its first successor's sake; -1 for an error. */
-static int first_fine(struct search *s, const struct waiting *w)
+static int first_fine(struct thread *t, const struct waiting *w)
 {
+	struct search *s = t->search;
+
 	if (w->has_first) {
 		const uint64_t *slot = store_find(&s->store, stored(s, w->first));
 
@@ -179,52 +199,63 @@ static int first_fine(struct search *s, const struct waiting *w)
 		if (!slot_marked(slot))
 			return 1;
 	}
-	return fine(&s->thread[0], w->key);
+	return fine(t, w->key);
 }
 
-static int collect(struct rest *rest, uint64_t at)
+/* Look at the states of a part, the last one first: what is not fine remains. */
+static int look_back(struct thread *t, struct rest *rest, uint64_t from, uint64_t to)
 {
-	if ((rest->count & (rest->count - 1)) == 0) {
-		uint64_t *more = realloc(rest->at, (2 * rest->count + 1) * sizeof(*more));
-
-		if (more == NULL)
-			return -1;
-		rest->at = more;
-	}
-	rest->at[rest->count++] = at;
-	return 0;
-}
-
-/* One round over the whole history: what remains is collected. */
-static int first_round(struct search *s, struct rest *rest)
-{
+	struct search *s = t->search;
 	struct waiting some[AHEAD_STEPS];
 
-	for (uint64_t at = s->history.count; at > 0;) {
+	for (uint64_t at = to; at > from;) {
 		unsigned count = 0;
 
-		while (at > 0 && count < AHEAD_STEPS) {
+		while (at > from && count < AHEAD_STEPS) {
 			word key = history_get(&s->history, --at);
 
-			if (key != plain_key(key)) {
-				some[count].at = at;
-				some[count++].key = plain_key(key);
-			}
+			if (key == plain_key(key))
+				continue;
+			some[count].at = at;
+			some[count++].key = plain_key(key);
 		}
-		if (foresee_waiting(s, some, count))
-			return -1;
-		for (unsigned i = 0; i < count; i++) {
-			int is_fine = first_fine(s, &some[i]);
+		if (foresee_waiting(t, some, count))
+			__atomic_store_n(&rest->failed, 1, __ATOMIC_RELAXED);
+		for (unsigned i = 0; i < count && !rest->failed; i++) {
+			int is_fine = first_fine(t, &some[i]);
 
-			if (is_fine < 0)
-				return -1;
-			if (is_fine)
+			if (is_fine > 0) {
 				slot_mark(store_find(&s->store, stored(s, some[i].key)), 0);
-			else if (collect(rest, some[i].at))
-				return -1;
+				continue;
+			}
+			pthread_mutex_lock(&s->lock);
+			if (is_fine < 0 || remain(rest, some[i].at))
+				rest->failed = 1;
+			pthread_mutex_unlock(&s->lock);
 		}
 	}
-	return 0;
+	return rest->failed;
+}
+
+/* One round over the whole history, by all threads, which take parts from its end on:
+ * what is fine does not depend on their order, only how much is left for more rounds. */
+static void *first_round(void *thread)
+{
+	struct thread *t = thread;
+	struct rest *rest = t->search->resting;
+
+	for (;;) {
+		uint64_t to = __atomic_load_n(&rest->left, __ATOMIC_RELAXED), from;
+
+		do {
+			from = to > PART ? to - PART : 0;
+			if (to == 0)
+				return NULL;
+		} while (!__atomic_compare_exchange_n(&rest->left, &to, from, 0, __ATOMIC_RELAXED,
+		    __ATOMIC_RELAXED));
+		if (look_back(t, rest, from, to))
+			return NULL;
+	}
 }
 
 static int more_rounds(struct search *s, struct rest *rest)
@@ -293,13 +324,15 @@ static int work_out(struct search *s, struct rest *rest)
 
 int judge_progress(struct search *s)
 {
-	struct rest rest = {NULL, NULL, 0, {NULL}};
-	int64_t waiting = mark_waiting(s);
+	struct rest rest = {.left = s->history.count};
 	int status = -1;
 
-	if (waiting <= 0)
-		return (int)waiting;
-	if (first_round(s, &rest) || more_rounds(s, &rest) || work_out(s, &rest))
+	in_parallel(s, mark_waiting, &rest, s->history.count);
+	if (rest.failed || rest.waiting == 0)
+		return -rest.failed;
+	s->resting = &rest;
+	on_threads(s, rest.waiting > ALONE ? s->threads : 1, first_round);
+	if (rest.failed || more_rounds(s, &rest) || work_out(s, &rest))
 		goto out;
 	for (uint64_t i = 0; i < rest.count; i++) {
 		word key = plain_key(history_get(&s->history, rest.at[i]));

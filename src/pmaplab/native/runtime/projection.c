@@ -40,12 +40,6 @@ static void add_cell(const struct projection *p, struct pair *sum, uint64_t cell
 	sum->high += mix(mix(value + salt[1]) ^ salt[0]);
 }
 
-static int rests(const struct projection *p, uint64_t cell, uint64_t value)
-{
-	return cell < p->marks || cell >= p->marks + model_cpus ||
-	    ((value & p->must) == p->must && !(value & p->must_not));
-}
-
 static int sum_up(const struct search *s, const struct component *c, struct contents *known)
 {
 	known->sum = calloc((uint64_t)c->count + 1, sizeof(*known->sum));
@@ -58,7 +52,7 @@ static int sum_up(const struct search *s, const struct component *c, struct cont
 		known->rests[n] = 1;
 		for (unsigned i = 0; i < c->cells; i++) {
 			add_cell(&s->projection, &known->sum[n], c->cell[i], row[i]);
-			known->rests[n] &= (uint8_t)rests(&s->projection, c->cell[i], row[i]);
+			known->rests[n] &= (uint8_t)rests(&s->marks, c->cell[i], row[i]);
 		}
 	}
 	return 0;
@@ -119,7 +113,7 @@ int project(struct search *s)
 		if (s->component_of[cell] != CONSTANT_COMPONENT)
 			continue;
 		add_cell(p, &constant, cell, s->start[cell]);
-		constant_rests &= rests(p, cell, s->start[cell]);
+		constant_rests &= rests(&s->marks, cell, s->start[cell]);
 	}
 	if (set_grow(&all) || set_grow(&rest))
 		goto out;

@@ -87,7 +87,6 @@ static int rebuild_with(struct search *s, uint64_t buckets)
 {
 	int full;
 
-	store_close(&s->store);
 	do {
 		unsigned high, upper;
 
@@ -98,8 +97,6 @@ static int rebuild_with(struct search *s, uint64_t buckets)
 		if (store_open(&s->store, buckets, high, upper))
 			return -1;
 		in_parallel(s, put_range, &full, s->history.count);
-		if (full)
-			store_close(&s->store);
 		buckets = more_buckets(buckets);
 	} while (full);
 	return 0;
@@ -499,39 +496,47 @@ enum laid_out repack(struct search *s, int anew)
 	return LAID_OUT;
 }
 
-struct move {
-	struct store larger;
-	int full;
+/* A stage of the store's growth. */
+struct growth {
+	uint64_t before, begin, end;	/* buckets */
+	struct aside aside;
+	int status;
 };
 
-static void move_range(struct search *s, void *move, uint64_t from, uint64_t to)
+static void spread_range(struct search *s, void *growth, uint64_t from, uint64_t to)
 {
-	struct move *m = move;
+	struct growth *g = growth;
+	struct aside aside = {NULL, 0, 0};
+	int status = store_spread(&s->store, g->before, g->begin + from, g->begin + to, g->end, &aside);
 
-	if (store_move(&s->store, &m->larger, from, to))
-		__atomic_store_n(&m->full, 1, __ATOMIC_RELAXED);
+	pthread_mutex_lock(&s->lock);
+	if (aside_move(&g->aside, &aside) || status)
+		g->status = -1;
+	pthread_mutex_unlock(&s->lock);
 }
 
 int make_room(struct search *s)
 {
-	struct move move = {.full = 0};
 	uint64_t before = s->store.buckets, buckets = more_buckets(before);
+	struct growth g = {.before = before, .begin = before};
 	unsigned high, upper;
 
 	divide_key(s, buckets, &high, &upper);
-	/* While one is filled, the pages of the other one are given back. */
 	if (s->most_memory && memory_used(s) - store_bytes(before) + store_bytes(buckets) >
 	    s->most_memory)
 		return -1;
-	if (store_open(&move.larger, buckets, high, upper))
+	if (high != s->store.high || upper != s->store.upper)
+		return rebuild_with(s, buckets);
+	if (store_grow(&s->store, buckets))
 		return -1;
-	in_parallel(s, move_range, &move, before);
-	if (move.full) {
-		/* Half of it is gone already. */
-		store_close(&move.larger);
-		return rebuild_with(s, more_buckets(buckets));
+	while (g.begin > 0 && g.status == 0) {
+		g.end = g.begin;
+		g.begin = store_stage(&s->store, before, g.end);
+		in_parallel(s, spread_range, &g, g.end - g.begin);
 	}
-	store_close(&s->store);
-	s->store = move.larger;
-	return 0;
+	if (g.status) {
+		free(g.aside.state);
+		return -1;
+	}
+	return store_put_back(&s->store, &g.aside) ? rebuild_with(s, more_buckets(buckets)) : 0;
 }

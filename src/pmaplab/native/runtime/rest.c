@@ -5,10 +5,13 @@
 
 #include "search.h"
 
+/* The first and the largest room for rows, as a power of 2. */
+enum { FIRST_WIDTH = 10, MOST_WIDTH = 31 };
+
 static int at_rest(const struct search *s, const uint64_t *cells)
 {
-	for (uint64_t i = s->rest.regions; i < s->memory; i++) {
-		if ((cells[i] & s->rest.active) != s->rest.active || (cells[i] & s->rest.moving))
+	for (uint64_t i = s->marks.first; i < s->memory; i++) {
+		if (!rests(&s->marks, i, cells[i]))
 			return 0;
 	}
 	return 1;
@@ -27,17 +30,6 @@ static int row_of(const struct search *s, uint64_t at, uint64_t *cells, uint64_t
 	return 1;
 }
 
-static uint64_t hash_of(const uint64_t *row, uint64_t count)
-{
-	uint64_t hash = 0x9e3779b97f4a7c15u;
-
-	for (uint64_t i = 0; i < count; i++) {
-		hash = (hash ^ row[i]) * 0xd6e8feb86659fd93u;
-		hash ^= hash >> 32;
-	}
-	return hash;
-}
-
 static int print_row(const uint64_t *row, uint64_t count, const char *comma)
 {
 	if (printf("%s[", comma) < 0)
@@ -49,73 +41,39 @@ static int print_row(const uint64_t *row, uint64_t count, const char *comma)
 	return printf("]") < 0 ? -1 : 0;
 }
 
-/* A set of rows, as numbers from 1 on in a table of 2^bits places. */
-struct rows {
-	uint64_t *row, *place;
-	uint64_t count, cells;
-	unsigned bits;
-};
-
-static int grow(struct rows *rows)
-{
-	unsigned bits = rows->bits ? rows->bits + 1 : 10;
-	uint64_t *place = calloc((uint64_t)1 << bits, sizeof(*place));
-	uint64_t *row = realloc(rows->row, (rows->cells * sizeof(*row) << bits) / 2 + 1);
-
-	if (row != NULL)
-		rows->row = row;
-	if (place == NULL || row == NULL) {
-		free(place);
-		return -1;
-	}
-	for (uint64_t n = 0; n < rows->count; n++) {
-		uint64_t at = hash_of(row + n * rows->cells, rows->cells) >> (64 - bits);
-
-		while (place[at])
-			at = (at + 1) & (((uint64_t)1 << bits) - 1);
-		place[at] = n + 1;
-	}
-	free(rows->place);
-	rows->place = place;
-	rows->bits = bits;
-	return 0;
-}
-
 /* 1 where a row is new, 0 where it is not, -1 without memory. */
-static int add(struct rows *rows, const uint64_t *row)
+static int add(struct component *rows, const uint64_t *row)
 {
-	uint64_t at, size = rows->cells * sizeof(*row);
+	uint32_t before = rows->count, number;
 
-	if ((rows->bits == 0 || rows->count * 2 >= (uint64_t)1 << rows->bits) && grow(rows))
-		return -1;
-	at = hash_of(row, rows->cells) >> (64 - rows->bits);
-	for (; rows->place[at]; at = (at + 1) & (((uint64_t)1 << rows->bits) - 1)) {
-		if (memcmp(rows->row + (rows->place[at] - 1) * rows->cells, row, size) == 0)
-			return 0;
+	while (component_number(rows, row, &number)) {
+		if (rows->width == MOST_WIDTH || component_widen(rows, rows->width + 1))
+			return -1;
 	}
-	memcpy(rows->row + rows->count * rows->cells, row, size);
-	rows->place[at] = ++rows->count;
-	return 1;
+	return rows->count != before;
 }
 
 int rest_print(struct search *s)
 {
 	uint64_t *cells = calloc(s->cells + 1, sizeof(*cells));
 	uint64_t *row = calloc(s->rest.cells + 1, sizeof(*row));
-	struct rows rows = {NULL, NULL, 0, s->rest.cells, 0};
+	struct component rows;
 	int status = cells == NULL || row == NULL ? -1 : 0;
 
+	if (component_open(&rows, (unsigned)s->rest.cells, FIRST_WIDTH))
+		status = -1;
+	for (uint64_t i = 0; status == 0 && i < s->rest.cells; i++)
+		rows.cell[i] = (uint32_t)s->rest.cell[i];
 	for (uint64_t at = 0; status == 0 && at < s->history.count; at++) {
 		if (!row_of(s, at, cells, row))
 			continue;
 		status = add(&rows, row);
 		if (status == 1)
-			status = print_row(row, rows.cells, rows.count == 1 ? "" : ", ");
+			status = print_row(row, s->rest.cells, rows.count == 1 ? "" : ", ");
 	}
 	free(cells);
 	free(row);
-	free(rows.row);
-	free(rows.place);
+	component_close(&rows);
 	return status;
 }
 

@@ -14,7 +14,6 @@ enum {
 	BLOCK = 512,		/* states that a thread takes at once */
 	OUT = 1024,		/* new states that it hands over at once */
 	AHEAD_STATES = 8,	/* whose memory is asked for before they are expanded */
-	ALONE = 4096,		/* states of a level that one thread does alone */
 	FIRST_LAYOUT = 4096,	/* states at which lanes are chosen; again at 16 times as many, twice */
 	LAST_LAYOUT = 1 << 21
 };
@@ -302,17 +301,24 @@ out:
 
 /* --- all threads -------------------------------------------------------------------- */
 
-static void run_threads(struct search *s)
+unsigned on_threads(struct search *s, unsigned count, void *(*task)(void *thread))
 {
-	unsigned count = s->end - s->cursor > ALONE ? s->threads : 1, started = 1;
+	unsigned started = 1;
 
-	for (unsigned i = 1; i < count; i++, started++) {
-		if (pthread_create(&s->thread[i].id, NULL, work, &s->thread[i]))
+	for (; started < count; started++) {
+		if (pthread_create(&s->thread[started].id, NULL, task, &s->thread[started]))
 			break;
 	}
-	work(&s->thread[0]);
+	task(&s->thread[0]);
 	for (unsigned i = 1; i < started; i++)
 		pthread_join(s->thread[i].id, NULL);
+	return started;
+}
+
+static void run_threads(struct search *s)
+{
+	unsigned started = on_threads(s, s->end - s->cursor > ALONE ? s->threads : 1, work);
+
 	/* What those left that did not run this time. */
 	for (unsigned i = started; i < s->threads; i++) {
 		if (s->thread[i].batch_count)

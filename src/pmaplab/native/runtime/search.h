@@ -35,7 +35,8 @@ enum {
 	FIRST_STORE_BITS = 12,
 	LOAD_PERCENT = 80,	/* of the store: then it grows */
 	FIRST_SLOT_BITS = 14,	/* of a lane */
-	CHUNK = 1 << 16		/* states in a chunk of the history */
+	CHUNK = 1 << 16,	/* states in a chunk of the history */
+	ALONE = 4096		/* states that are not worth a second thread */
 };
 
 #define KEY_BIT		((word)1 << 127)
@@ -155,11 +156,16 @@ struct projected {
 	uint64_t states, low, high;
 };
 
-/* Cells, by two salts for each, 0 for those that are left out.  At rest is where every
- * CPU's mark, from the cell `marks` on, has these bits and not those. */
+/* At rest is where every CPU's mark, from the cell `first` on, has these bits and not
+ * those. */
+struct marks {
+	uint64_t first, must, must_not;
+};
+
+/* Cells, by two salts for each, 0 for those that are left out. */
 struct projection {
 	int wanted;
-	uint64_t *salt, marks, must, must_not;
+	uint64_t *salt;
 	struct projected all, at_rest;
 };
 
@@ -188,8 +194,6 @@ struct thread {
 /* What is asked of the states in which every CPU is at rest; nothing without cells. */
 struct rest_question {
 	uint64_t cells, *cell, *mask;
-	uint64_t regions;		/* the first cell of the CPUs' regions */
-	uint64_t active, moving;	/* which ones must, and must not, be */
 	uint64_t *wanted;		/* the way to such a state is wanted */
 	struct target target;
 };
@@ -213,6 +217,8 @@ struct search {
 	uint64_t states, transitions, depth;
 	struct target *violation;	/* by invariant */
 	struct target failure, stuck;
+	struct rest *resting;		/* while progress is judged */
+	struct marks marks;
 	struct rest_question rest;
 	uint64_t *labels;
 	uint64_t exempt;
@@ -279,6 +285,9 @@ void stop(struct search *s, enum stop why);
 void in_parallel(struct search *s,
     void (*work)(struct search *s, void *what, uint64_t from, uint64_t to), void *what,
     uint64_t count);
+
+/* Let so many threads, the first ones, do their work at the same time; how many did. */
+unsigned on_threads(struct search *s, unsigned count, void *(*work)(void *thread));
 
 /* --- steps.c ---------------------------------------------------------------- */
 
@@ -468,6 +477,13 @@ struct path {
 
 /* Find the ways to some targets at once; 0, or -1 when one is not found. */
 int paths_find(struct search *s, struct path *paths, unsigned count);
+
+/* Whether what a cell holds is that of a CPU at rest, or of no CPU. */
+static inline int rests(const struct marks *marks, uint64_t cell, uint64_t value)
+{
+	return cell < marks->first || cell >= marks->first + model_cpus ||
+	    ((value & marks->must) == marks->must && !(value & marks->must_not));
+}
 
 /* --- projection.c ---------------------------------------------------------------- */
 

@@ -1,13 +1,19 @@
 #include "store.h"
 
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
 
 #include "memory.h"
 
-enum { GIVE_BACK = 1 << 17 };	/* buckets whose pages are given back at once */
+enum {
+	LAST_STAGE = 64,	/* buckets that are put aside as they are */
+	BESIDE = 2,		/* tries that lead to a state's home or beside it */
+	AHEAD_HOMES = 16
+};
 
 #define LOW_MASK	(((uint64_t)1 << LOW_BITS) - 1)
 #define MARK		((uint64_t)1 << LOW_BITS)
@@ -39,17 +45,25 @@ unsigned store_high(uint64_t buckets)
 
 int store_open(struct store *store, uint64_t buckets, unsigned high, unsigned upper)
 {
+	size_t bytes = store_bytes(buckets);
+
+	if (bytes > store->room) {
+		store_close(store);
+		store->slots = pages_reserve(bytes, &store->room);
+	} else if (store->slots != NULL) {
+		memset(store->slots, 0, store_bytes(store->buckets));
+	}
 	store->buckets = buckets;
 	store->high = high;
 	store->upper = upper;
-	store->slots = pages_map(store_bytes(buckets), 1);
 	return store->slots == NULL ? -1 : 0;
 }
 
 void store_close(struct store *store)
 {
-	pages_unmap(store->slots, store_bytes(store->buckets));
+	pages_unmap(store->slots, store->room);
 	store->slots = NULL;
+	store->room = 0;
 }
 
 static uint64_t home_of(const struct store *store, word state)
@@ -174,9 +188,11 @@ static inline uint64_t low_part(word state, uint64_t distance)
 	return ((uint64_t)state & LOW_MASK) | distance + 1 << DISTANCE_SHIFT;
 }
 
-enum stored store_put(struct store *store, word state, uint64_t home)
+/* In one of so many tries. */
+static inline enum stored put_within(struct store *store, word state, uint64_t home,
+    uint64_t farthest)
 {
-	for (uint64_t distance = 0; distance < FARTHEST; distance++) {
+	for (uint64_t distance = 0; distance < farthest; distance++) {
 		uint64_t *bucket = bucket_at(store, state, home, distance);
 		uint64_t wanted = low_part(state, distance);
 
@@ -201,6 +217,11 @@ enum stored store_put(struct store *store, word state, uint64_t home)
 		}
 	}
 	return STORE_FULL;
+}
+
+enum stored store_put(struct store *store, word state, uint64_t home)
+{
+	return put_within(store, state, home, FARTHEST);
 }
 
 uint64_t *store_find(const struct store *store, word state)
@@ -269,25 +290,92 @@ static word state_of(const struct store *store, uint64_t bucket, unsigned slot)
 	return upper << (LOW_BITS + store->high) | (word)high << LOW_BITS | low;
 }
 
-int store_move(const struct store *from_store, struct store *to_store, uint64_t from, uint64_t to)
+/* --- growing ------------------------------------------------------------------------ */
+
+int store_grow(struct store *store, uint64_t buckets)
 {
-	unsigned slots = from_store->upper ? WIDE_SLOTS : SLOTS;
-	uint64_t given_back = from;
+	if (store_bytes(buckets) > store->room)
+		return -1;
+	store->buckets = buckets;
+	return 0;
+}
 
+uint64_t store_stage(const struct store *store, uint64_t before, uint64_t to)
+{
+	uint64_t from = (uint64_t)(((word)to * before + store->buckets - 1) / store->buckets);
+
+	return to <= LAST_STAGE || from == to ? 0 : from;
+}
+
+static int put_aside(struct aside *aside, word state)
+{
+	if (aside->count == aside->room) {
+		uint64_t room = aside->room ? 2 * aside->room : 64;
+		word *more = realloc(aside->state, room * sizeof(*more));
+
+		if (more == NULL)
+			return -1;
+		aside->state = more;
+		aside->room = room;
+	}
+	aside->state[aside->count++] = state;
+	return 0;
+}
+
+int store_spread(struct store *store, uint64_t before, uint64_t from, uint64_t to, uint64_t end,
+    struct aside *aside)
+{
+	struct store old = *store;
+	unsigned slots = store->upper ? WIDE_SLOTS : SLOTS;
+
+	old.buckets = before;
 	for (uint64_t bucket = from; bucket < to; bucket++) {
-		for (unsigned i = 0; i < slots; i++) {
-			word state;
+		uint64_t *line = &store->slots[bucket * LINE];
+		word state[SLOTS];
+		unsigned count = 0;
 
-			if (from_store->slots[bucket * LINE + i] == 0)
-				break;
-			state = state_of(from_store, bucket, i);
-			if (store_put(to_store, state, home_of(to_store, state)) == STORE_FULL)
+		for (; count < slots && line[count]; count++)
+			state[count] = state_of(&old, bucket, count);
+		memset(line, 0, LINE * sizeof(*line));
+		for (unsigned i = 0; i < count; i++) {
+			uint64_t home = home_of(store, state[i]);
+
+			/* What lies before the end of the stage is not moved yet, or is just
+			 * being moved. */
+			if (home >= end && home + BESIDE <= store->buckets &&
+			    put_within(store, state[i], home, BESIDE) == STORED_NEW)
+				continue;
+			if (put_aside(aside, state[i]))
 				return -1;
-		}
-		if (bucket - given_back == GIVE_BACK) {
-			pages_release(&from_store->slots[from * LINE], store_bytes(bucket - from));
-			given_back = bucket;
 		}
 	}
 	return 0;
+}
+
+int aside_move(struct aside *to, struct aside *from)
+{
+	int status = 0;
+
+	for (uint64_t i = 0; i < from->count && status == 0; i++)
+		status = put_aside(to, from->state[i]);
+	free(from->state);
+	*from = (struct aside){NULL, 0, 0};
+	return status;
+}
+
+int store_put_back(struct store *store, struct aside *aside)
+{
+	uint64_t home[AHEAD_HOMES];
+	int status = 0;
+
+	for (uint64_t at = 0; at < aside->count + AHEAD_HOMES; at++) {
+		if (at >= AHEAD_HOMES && store_put(store, aside->state[at - AHEAD_HOMES], home[at % AHEAD_HOMES]) ==
+		    STORE_FULL)
+			status = -1;
+		if (at < aside->count)
+			home[at % AHEAD_HOMES] = store_prefetch(store, aside->state[at]);
+	}
+	free(aside->state);
+	*aside = (struct aside){NULL, 0, 0};
+	return status;
 }

@@ -11,11 +11,13 @@
  * line of the cache: eight slots, or five with their second parts.
  *
  * The order of buckets is that of hashes, whatever their number: a store grows by
- * a little, and its pages are given back while they are moved.
+ * a little where it is, from its end to its beginning, and fresh pages are needed for
+ * what it grows by alone.  Its addresses are asked for once, memory when it is used.
  */
 #ifndef PMAPLAB_STORE_H
 #define PMAPLAB_STORE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 typedef unsigned __int128 word;
@@ -34,11 +36,19 @@ struct store {
 	uint64_t buckets;
 	unsigned high;		/* bits of a word above the low ones, told by buckets */
 	unsigned upper;		/* and above these, in second parts */
+	size_t room;		/* bytes of addresses */
+};
+
+/* States that wait to be put back into a store that grows. */
+struct aside {
+	word *state;
+	uint64_t count, room;
 };
 
 enum stored { STORED_NEW, STORED_BEFORE, STORE_FULL };
 
-/* At least 2^high buckets; 0, or -1 when there is no memory. */
+/* An empty store of at least 2^high buckets, perhaps in the place of what `store` was
+ * before: all zeros, or a store.  0, or -1 when there is no memory. */
 int store_open(struct store *store, uint64_t buckets, unsigned high, unsigned upper);
 void store_close(struct store *store);
 uint64_t store_bytes(uint64_t buckets);
@@ -56,8 +66,21 @@ uint64_t *store_find(const struct store *store, word state);
 int slot_marked(const uint64_t *slot);
 void slot_mark(uint64_t *slot, int mark);
 
-/* Put everything of buckets `from` to `to` (exclusive) into another store that
- * has at least as many buckets, and give their pages back; 0, or -1 when that is full. */
-int store_move(const struct store *from_store, struct store *to_store, uint64_t from, uint64_t to);
+/* More buckets, for a store that is then spread over them: stage by stage, from its end;
+ * -1 when there is no room for them. */
+int store_grow(struct store *store, uint64_t buckets);
+/* The first bucket of the stage that ends at bucket `to`, where there were `before`
+ * buckets; 0 for the last one. */
+uint64_t store_stage(const struct store *store, uint64_t before, uint64_t to);
+/* Move what is in buckets `from` to `to` (exclusive) of a stage that ends at `end` to
+ * where it belongs now, or aside; the parts of a stage at the same time by any number
+ * of threads.  0, or -1 without memory. */
+int store_spread(struct store *store, uint64_t before, uint64_t from, uint64_t to, uint64_t end,
+    struct aside *aside);
+/* All of one list to the end of another; -1 without memory. */
+int aside_move(struct aside *to, struct aside *from);
+/* Behind the last stage: what was put aside; -1 when the store is full.  It is given
+ * back. */
+int store_put_back(struct store *store, struct aside *aside);
 
 #endif
