@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pmaplab.errors import InputError, PmaplabError
-from pmaplab.frontends.kernel_python.source import SourceFile, display_name, read_source
+from pmaplab.frontends.kernel_python.source import Source, SourceFile, display_name, read_source
 from pmaplab.ir.nodes import PROGRAM_REDUCTIONS
 from pmaplab.jsondata import Node
 from pmaplab.machine.modes import Mode, find_mode
@@ -174,8 +174,15 @@ class RunSpec:
         return replace(spec, digests=tuple(digests))
 
 
+class HasSources(Protocol):
+    """A system, or what stands for one."""
+
+    @property
+    def sources(self) -> Mapping[str, Source]: ...
+
+
 @contextmanager
-def showing_source(system: System) -> Iterator[None]:
+def showing_source(system: HasSources) -> Iterator[None]:
     """Give the errors of a run of ``system`` the source line of their place."""
     try:
         yield

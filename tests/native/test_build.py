@@ -10,7 +10,7 @@ import pytest
 from native.compare import summary
 from pmaplab.caches import CACHE_VARIABLE, cache_folder
 from pmaplab.errors import ModelError, UsageError
-from pmaplab.native import build, engine
+from pmaplab.native import build, engine, prepared
 from pmaplab.native.build import NoCompiler
 from pmaplab.native.choose import Engine, search_with
 from pmaplab.native.codegen import generate
@@ -162,7 +162,7 @@ def test_a_counterexample_that_cannot_be_replayed_is_no_verdict(
     )
     code = Interpreter(wrong.program)
     text = generate(wrong.program, code.layout, code.code)
-    monkeypatch.setattr(engine, "generate", lambda *_: text)
+    monkeypatch.setattr(prepared, "generate", lambda *_: text)
     with pytest.raises(NativeError, match="no assertion fails in the interpreter"):
         search_natively(small)
 

@@ -271,7 +271,7 @@ static void check_kept(void)
 {
 	struct kept_steps *steps;
 
-	CHECK(kept_open(&steps) == 0);
+	CHECK(kept_open(&steps, 0) == 0);
 	for (uint64_t i = 0; i < STATES; i++) {
 		struct wide key = {{LANE_TOP, i % 7, i, 5}}, value = {{i, 0, 0, i + 1}};
 

@@ -171,6 +171,7 @@ def search_job(job: Job, report: Report) -> Verdict:
         engine=job.engine,
         accepted=job.accepted,
         compare=job.compare,
+        keep=True,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from pmaplab.errors import UsageError
 from pmaplab.native.build import NoCompiler
 from pmaplab.native.codegen import Unsupported
 from pmaplab.native.engine import NotNative, search_natively
+from pmaplab.native.prepared import Prepared
 from pmaplab.search.bfs import Limits, Progress, Result
 from pmaplab.search.reduced import search_reduced
 from pmaplab.search.reductions import NO_REDUCTIONS, Reductions
@@ -53,9 +55,10 @@ def search_with(
     progress: Progress | None = None,
     projected: bool = False,
     once: bool = False,
+    keep: Callable[[Prepared], None] | None = None,
 ) -> Result:
-    """As :func:`pmaplab.search.reduced.search_reduced`, by the engine asked for; ``projected``
-    and ``once`` as in :func:`pmaplab.native.engine.search_natively`.
+    """As :func:`pmaplab.search.reduced.search_reduced`, by the engine asked for; ``projected``,
+    ``once`` and ``keep`` as in :func:`pmaplab.native.engine.search_natively`.
 
     Raises UsageError where the native engine is asked for and cannot do it.
     """
@@ -74,6 +77,7 @@ def search_with(
                 reductions=engine.reductions,
                 projected=projected,
                 once=once,
+                keep=keep,
             )
         except (NoCompiler, NotNative, Unsupported) as error:
             if engine.name == NATIVE or engine.checkpoint is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -10,11 +11,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Generic, NoReturn
 
-from pmaplab.ir.nodes import THREAD
 from pmaplab.native import checkpoint as checkpoints
 from pmaplab.native.build import worker
-from pmaplab.native.codegen import generate
-from pmaplab.native.groups import components
+from pmaplab.native.prepared import Prepared
 from pmaplab.native.protocol import NOTHING_AT_REST, WORD, Question, RestQuestion, ask
 from pmaplab.search.bfs import (
     ASSERTIONS,
@@ -32,8 +31,8 @@ from pmaplab.search.bfs import (
     stuck_failure,
 )
 from pmaplab.search.independence import MOST_PASSED, independence
-from pmaplab.search.interpreter import State
-from pmaplab.search.projection import Members, Projected, projection_of, rest_marks
+from pmaplab.search.interpreter import Interpreter, State
+from pmaplab.search.projection import Members, Projected, RestMarks, projection_of
 from pmaplab.search.reduced import (
     FailureKnownError,
     at_first,
@@ -81,6 +80,7 @@ def search_natively(
     rest: RestCells[Any] | None = None,
     projected: bool = False,
     once: bool = False,
+    keep: Callable[[Prepared], None] | None = None,
     reductions: Reductions = NO_REDUCTIONS,
 ) -> Result:
     """As :func:`pmaplab.search.reduced.search_reduced`, on ``threads`` threads (all
@@ -88,19 +88,18 @@ def search_natively(
 
     With ``fingerprints`` states are told apart by 64 bits only.  In the folder
     ``checkpoint`` the search is kept now and then, and when it is stopped; it goes on
-    from there.  ``once`` says that nobody asks again.
+    from there.  ``once`` says that nobody asks again.  ``keep`` is told what was prepared,
+    where nothing fails in the bring-up.
 
     Raises NoCompiler and Unsupported where it cannot be done, and WorkerDied.
     """
     run = _NativeSearch(system, judge_bring_up)
     run.rest = rest
-    threads = threads or cores()
-    limits = limits or Limits()
     if rest is not None or projected:
         assert not reductions.names, "a reduction leaves out states"
     return run.run(
-        limits,
-        threads,
+        limits or Limits(),
+        threads or cores(),
         stop_at_first=stop_at_first,
         progress=progress,
         fingerprints=fingerprints,
@@ -108,15 +107,40 @@ def search_natively(
         reductions=reductions,
         projected=projected,
         once=once,
+        keep=keep,
+    )
+
+
+def search_prepared(
+    prepared: Prepared,
+    build: Callable[[], System],
+    *,
+    limits: Limits | None = None,
+    progress: Progress | None = None,
+    threads: int | None = None,
+    fingerprints: bool = False,
+    checkpoint: Path | None = None,
+    reductions: Reductions = NO_REDUCTIONS,
+) -> Result:
+    """As :func:`search_natively`, of a system that was prepared before, without a failure
+    in its bring-up.  ``build`` gives the system, where its program is needed after all: for
+    counterexamples and reductions."""
+    return _PreparedSearch(prepared, build).run(
+        limits or Limits(),
+        threads or cores(),
+        progress=progress,
+        fingerprints=fingerprints,
+        checkpoint=checkpoint,
+        reductions=reductions,
     )
 
 
 @dataclass(frozen=True)
 class _Asking:
-    """How a worker is asked: for the C text of its model, where it is and whether it
+    """How a worker is asked: for what is prepared, where it is and whether it
     is kept apart, whom it tells of its progress, and where its checkpoint goes."""
 
-    model: str
+    prepared: Prepared
     executable: Path
     once: bool
     progress: Progress | None
@@ -149,8 +173,9 @@ class _NativeSearch(BegunSearch):
         reductions: Reductions = NO_REDUCTIONS,
         projected: bool = False,
         once: bool = False,
+        keep: Callable[[Prepared], None] | None = None,
     ) -> Result:
-        result, interpreter = self.result, self.interpreter
+        result = self.result
         result.engine = NATIVE
         begun = self.begin()
         if stop_at_first and result.violations:
@@ -158,9 +183,10 @@ class _NativeSearch(BegunSearch):
             result.stopped = STOPPED_FIRST
             return result
         began = time.monotonic()
-        program, layout = self.system.program, interpreter.layout
-        model = generate(program, layout, interpreter.code)
-        executable = worker(model, once=once)
+        prepared = self.prepare()
+        if keep is not None and begun and not result.violations:
+            keep(prepared)
+        executable = worker(prepared.model, once=once)
         started = time.monotonic()
         result.build_seconds = started - began
         if begun:
@@ -172,24 +198,21 @@ class _NativeSearch(BegunSearch):
                 stop_at_first=stop_at_first,
                 fingerprints=fingerprints,
                 bits=LANE_BITS,
-                memory_cells=layout.regions + program.cpus,
+                memory_cells=prepared.memory_cells,
                 start=result.start,
                 components=(),
                 rest=self._rest_question(),
-                agents=[
-                    (base, agent.cpu, agent.context == THREAD)
-                    for base, agent in zip(layout.agents, program.agents, strict=True)
-                ],
-                marks=rest_marks(layout),
-                projection=projection_of(layout) if projected else None,
+                agents=prepared.agents,
+                marks=RestMarks(*prepared.marks),
+                projection=projection_of(self.interpreter.layout) if projected else None,
             )
-            run = _Asking(model, executable, once, progress, checkpoint)
+            run = _Asking(prepared, executable, once, progress, checkpoint)
             answer = self._reduced(run, question, limits, started, reductions)
             if answer is None:
                 rest = left(limits, started)
                 answer = self._ask(run, replace(question, seconds=rest.seconds or 0))
             result.seconds = time.monotonic() - started
-            self._take(answer, limits)
+            self._take(prepared, answer, limits)
             if result.searched_again:
                 went_back(result)
             if self.rest is not None and self.rest.wanted is None:
@@ -201,17 +224,22 @@ class _NativeSearch(BegunSearch):
         result.seconds = time.monotonic() - started
         return result
 
+    def prepare(self) -> Prepared:
+        """What is needed of the system.  Raises Unsupported."""
+        return Prepared.of(self)
+
     def _ask(self, run: _Asking, question: Question) -> dict[str, Any]:
         """The answer, with components that are fine enough."""
-        for parts in components(self.interpreter.layout):
+        model = run.prepared.model
+        for parts in run.prepared.components:
             asked = replace(question, components=parts)
             if run.checkpoint is not None:
-                asked = _with_checkpoint(asked, run.model, run.checkpoint)
+                asked = _with_checkpoint(asked, model, run.checkpoint)
             try:
                 answer = ask(run.executable, asked, run.progress, run.checkpoint)
             except FileNotFoundError:
                 # Another process has just removed it to make room for its own.
-                answer = ask(worker(run.model, once=run.once), asked, run.progress, run.checkpoint)
+                answer = ask(worker(model, once=run.once), asked, run.progress, run.checkpoint)
             if answer["stopped"] != "wide":
                 return answer
             if run.checkpoint is not None:
@@ -283,13 +311,13 @@ class _NativeSearch(BegunSearch):
         """Whether there is a checkpoint of the unreduced search."""
         if run.checkpoint is None:
             return False
-        parts = next(iter(components(self.interpreter.layout)))
-        name = _identity(replace(question, components=parts), run.model)
+        parts = run.prepared.components[0]
+        name = _identity(replace(question, components=parts), run.prepared.model)
         return checkpoints.belongs(run.checkpoint, name)
 
-    def _take(self, answer: dict[str, Any], limits: Limits) -> None:
+    def _take(self, prepared: Prepared, answer: dict[str, Any], limits: Limits) -> None:
         """Put what the worker found into the result."""
-        result, code = self.result, self.interpreter.code
+        result = self.result
         if "error" in answer:
             self._raise(answer["error"])
         result.complete = answer["complete"]
@@ -304,9 +332,8 @@ class _NativeSearch(BegunSearch):
         result.stopped = _reason(answer["stopped"], limits)
         if not result.complete and result.stopped is None:
             raise NativeError("the search is incomplete for no reason")
-        regions = self.system.program.regions
-        result.exemptions_used |= {regions[bit] for bit in answer["exempt"]}
-        self.note_labels(frozenset(code.labels[bit] for bit in answer["labels"]))
+        result.exemptions_used |= {prepared.regions[bit] for bit in answer["exempt"]}
+        self.note_labels(frozenset(prepared.labels[bit] for bit in answer["labels"]))
         for violation in answer["violations"]:
             self._violation(violation["kind"], violation["path"])
 
@@ -413,6 +440,47 @@ class _NativeSearch(BegunSearch):
             self.interpreter.forget()
             self.interpreter.broken(state)
         raise NativeError("the interpreter does not meet the error of the worker")
+
+
+class _PreparedSearch(_NativeSearch):
+    """Its system is built when it is asked for."""
+
+    def __init__(self, prepared: Prepared, build: Callable[[], System]) -> None:
+        self.judge_bring_up = True
+        self.prepared = prepared
+        self.build = build
+        self.result = Result(
+            prepared.properties,
+            bring_up=prepared.bring_up,
+            start=prepared.start,
+            exemptions_used=set(prepared.exemptions_used),
+        )
+        self.prefix = prepared.bring_up
+
+    def begin(self) -> bool:
+        return True
+
+    def prepare(self) -> Prepared:
+        return self.prepared
+
+    def must_reach(self) -> Sequence[str]:
+        return self.prepared.must_reach
+
+    @functools.cached_property
+    def _begun(self) -> BegunSearch:
+        """The same from the start."""
+        search = BegunSearch(self.build(), self.judge_bring_up)
+        if not search.begin() or search.result.violations or Prepared.of(search) != self.prepared:
+            raise NativeError("what was prepared is of another system")
+        return search
+
+    @functools.cached_property
+    def system(self) -> System:  # type: ignore[override]
+        return self._begun.system
+
+    @functools.cached_property
+    def interpreter(self) -> Interpreter:  # type: ignore[override]
+        return self._begun.interpreter
 
 
 def _with_checkpoint(question: Question, model: str, folder: Path) -> Question:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pmaplab.errors import UsageError, did_you_mean
 from pmaplab.frontends.kernel_c.program import Used
+from pmaplab.frontends.kernel_python.source import Source
 from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.nodes import PROGRAM_REDUCTIONS, Count
 from pmaplab.ir.walk import instructions
+from pmaplab.kept_systems import KeptSystem, key_of, load, store
 from pmaplab.machine.modes import SC, TSO
 from pmaplab.memory import memory_assumptions
-from pmaplab.native.choose import DEFAULT_ENGINE, Engine, search_with
+from pmaplab.native.build import NoCompiler
+from pmaplab.native.choose import DEFAULT_ENGINE, PYTHON, Engine, search_with
+from pmaplab.native.engine import NotNative, search_prepared
+from pmaplab.native.prepared import Prepared
 from pmaplab.report.accepted import Acceptance, check_properties
 from pmaplab.report.otherwise import Accepted, Otherwise, search_otherwise
 from pmaplab.report.savings import Saved, savings
@@ -138,24 +144,25 @@ def check(
     engine: Engine = DEFAULT_ENGINE,
     accepted: Sequence[Acceptance] = (),
     compare: bool = False,
+    keep: bool = False,
 ) -> Verdict:
     """Build the system of ``spec``, search it, and judge property ``name``, or
     all of them.  ``accepted`` are findings that the user knows; ``compare`` measures what
-    each reduction saves.
+    each reduction saves.  ``keep`` allows to use what is kept of the system, and to keep it.
 
     Raises a PmaplabError for whatever is wrong with the spec, UsageError for a
     property that does not exist, InputError for one of ``accepted``.
     """
-    system = spec.build()
+    subject = Subject(spec, keep and engine.name != PYTHON)
     entries = [entry for entry in accepted if _concerns(entry, spec)]
-    check_properties(entries, [*{i.property: None for i in system.program.invariants}, *ALWAYS])
-    with showing_source(system):
-        result = search_with(engine, system, limits=limits, progress=progress)
+    check_properties(entries, subject.properties)
+    with showing_source(subject):
+        result = subject.search(engine, limits, progress)
         otherwise = None
         if any(e.about in result.violations and name in (None, e.about) for e in entries):
             bound = limits or Limits()
-            otherwise = search_otherwise(spec, system, result, entries, bound, progress)
-        verdict = judge(spec, system, result, name, otherwise)
+            otherwise = search_otherwise(spec, subject.system, result, entries, bound, progress)
+        verdict = judge(subject, result, name, otherwise)
         if not compare:
             return verdict
         saved = savings(
@@ -164,14 +171,84 @@ def check(
         return replace(verdict, savings=saved)
 
 
+class Subject:
+    """What a verdict is about: the system of a run, of which enough may be ``kept`` to
+    search it and to say what that rests on.  It is built where there is need of more."""
+
+    def __init__(self, spec: RunSpec, keep: bool = False) -> None:
+        self.spec = spec
+        self.key = key_of(spec) if keep else None
+        self.kept = None if self.key is None else load(self.key)
+
+    @functools.cached_property
+    def system(self) -> System:
+        """The system; raises a PmaplabError."""
+        return self.spec.build()
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        """The texts into which places point."""
+        return self.system.sources
+
+    @property
+    def properties(self) -> Sequence[str]:
+        """The names of all properties."""
+        if self.kept is not None:
+            return self.kept.prepared.properties
+        return [*{i.property: None for i in self.system.program.invariants}, *ALWAYS]
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What a verdict on it rests on."""
+        if self.kept is not None:
+            return self.kept.assumptions
+        return assumptions(self.spec, self.system)
+
+    @property
+    def exemptions(self) -> Mapping[str, tuple[str, str]]:
+        """The function and the reason of each exemption, by region."""
+        if self.kept is not None:
+            return self.kept.exemptions
+        exemptions = self.system.exemptions.items()
+        return {region: (each.function, each.reason) for region, each in exemptions}
+
+    @property
+    def tree(self) -> Used | None:
+        """What of a tree it has; nothing is kept of one."""
+        return None if self.kept is not None else self.system.tree
+
+    def search(self, engine: Engine, limits: Limits | None, progress: Progress | None) -> Result:
+        """Search it."""
+        if self.kept is not None:
+            try:
+                return search_prepared(
+                    self.kept.prepared,
+                    lambda: self.system,
+                    limits=limits,
+                    progress=progress,
+                    threads=engine.threads,
+                    fingerprints=engine.fingerprints,
+                    checkpoint=engine.checkpoint,
+                    reductions=engine.reductions,
+                )
+            except (NoCompiler, NotNative):
+                # What there is to do then does not depend on what is kept.
+                self.kept = None
+        keep = None if self.key is None else self._keep
+        return search_with(engine, self.system, limits=limits, progress=progress, keep=keep)
+
+    def _keep(self, prepared: Prepared) -> None:
+        assert self.key is not None
+        store(self.key, self.spec, KeptSystem(prepared, self.assumptions, self.exemptions))
+
+
 def judge(
-    spec: RunSpec,
-    system: System,
+    subject: Subject,
     result: Result,
     name: str | None,
     otherwise: Otherwise | None = None,
 ) -> Verdict:
-    """The verdict on what a search of ``system``, built from ``spec``, found."""
+    """The verdict on what a search found."""
     if name is not None:
         check_property(name, result.properties)
     otherwise = otherwise or Otherwise({}, {}, ())
@@ -184,11 +261,13 @@ def judge(
         if known is not None:
             verdict = VIOLATED if each in otherwise.violations else ACCEPTED
             violation = otherwise.violations.get(each, violation)
-        trace = None if violation is None else record(spec, system, violation)
+        trace = None
+        if violation is not None:
+            trace = record(subject.spec, subject.system, violation)
         judged.append(Judged(each, verdict, trace, known))
     found = {each.verdict for each in judged}
     return Verdict(
-        spec=spec,
+        spec=subject.spec,
         asked=name,
         verdict=_overall(result, found) if ACCEPTED in found else result.verdict(name),
         properties=tuple(judged),
@@ -197,11 +276,11 @@ def judge(
         depth=result.depth,
         prefix=len(result.bring_up),
         seconds=result.seconds,
-        assumptions=(*_odds(result), *assumptions(spec, system), *_limits_of_frames(result)),
+        assumptions=(*_odds(result), *subject.assumptions, *_limits_of_frames(result)),
         exemptions=tuple(
-            UsedExemption(system.exemptions[region].function, system.exemptions[region].reason)
+            UsedExemption(*subject.exemptions[region])
             for region in sorted(result.exemptions_used)
-            if region in system.exemptions
+            if region in subject.exemptions
         ),
         unreached=result.unreached,
         stopped=result.stopped,
@@ -209,12 +288,12 @@ def judge(
         build_seconds=result.build_seconds,
         note=result.note,
         reductions=(
-            *(each for each in PROGRAM_REDUCTIONS if each not in spec.without),
+            *(each for each in PROGRAM_REDUCTIONS if each not in subject.spec.without),
             *result.reductions,
         ),
         passed=result.passed,
         searched_again=result.searched_again,
-        tree=system.tree,
+        tree=subject.tree,
         matched=otherwise.matched,
     )
 

@@ -14,7 +14,7 @@ import gc
 import hashlib
 import time
 from array import array
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -270,9 +270,11 @@ class BegunSearch:
     def note_labels(self, reached: frozenset[str]) -> None:
         """Put the labels that were reached into the result."""
         self.result.reached = reached
-        self.result.unreached = tuple(
-            label for label in self.system.program.must_reach if label not in reached
-        )
+        self.result.unreached = tuple(each for each in self.must_reach() if each not in reached)
+
+    def must_reach(self) -> Sequence[str]:
+        """The labels without which a search is vacuous."""
+        return self.system.program.must_reach
 
 
 class Search(BegunSearch):

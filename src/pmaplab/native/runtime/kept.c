@@ -21,9 +21,13 @@ static struct kept_steps *make(uint64_t count)
 	return all;
 }
 
-int kept_open(struct kept_steps **all)
+int kept_open(struct kept_steps **all, uint64_t most)
 {
-	*all = make(FEWEST_STEPS);
+	uint64_t count = FEWEST_STEPS;
+
+	while (count < most)
+		count *= 2;
+	*all = make(count);
 	return *all == NULL ? -1 : 0;
 }
 

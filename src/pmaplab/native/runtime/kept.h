@@ -22,7 +22,8 @@ struct kept_steps {
 	struct kept_step *step;
 };
 
-int kept_open(struct kept_steps **all);
+/* Room for so many at least. */
+int kept_open(struct kept_steps **all, uint64_t most);
 void kept_close(struct kept_steps **all);
 /* While nobody looks up: give back what was too small. */
 void kept_tidy(struct kept_steps *all);

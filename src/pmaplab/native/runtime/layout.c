@@ -25,28 +25,19 @@ struct clusters {
 	uint32_t *both;		/* scratch: numbers of pairs */
 	uint64_t *key;		/* scratch: a table of pairs */
 	uint32_t *value;
+	uint8_t seen[2 * SAMPLE];	/* scratch: a table of all pairs */
 };
 
-/* Number the pairs of what two clusters hold, from 0; how many there are. */
-static uint32_t pair_up(struct clusters *all, const struct cluster *a, const struct cluster *b)
+/* Number the pairs of what two clusters hold, from 0; how many there are, or more
+ * than `most` as soon as there are. */
+static uint32_t pair_up(struct clusters *all, const struct cluster *a, const struct cluster *b,
+    uint32_t most)
 {
 	uint64_t last = 2 * SAMPLE - 1;
 	uint32_t distinct = 0;
 
-	if (a->distinct && b->distinct && (uint64_t)a->distinct * b->distinct <= last) {
-		/* Few enough for a table of all pairs. */
-		memset(all->value, 0, (size_t)a->distinct * b->distinct * sizeof(*all->value));
-		for (unsigned i = 0; i < all->states; i++) {
-			uint32_t *value = &all->value[a->number[i] * b->distinct + b->number[i]];
-
-			if (*value == 0)
-				*value = ++distinct;
-			all->both[i] = *value - 1;
-		}
-		return distinct;
-	}
 	memset(all->key, 0, 2 * SAMPLE * sizeof(*all->key));
-	for (unsigned i = 0; i < all->states; i++) {
+	for (unsigned i = 0; i < all->states && distinct <= most; i++) {
 		uint64_t key = ((uint64_t)a->number[i] << 32 | b->number[i]) + 1;
 		uint64_t at = lane_hash(key) & last;
 
@@ -61,23 +52,45 @@ static uint32_t pair_up(struct clusters *all, const struct cluster *a, const str
 	return distinct;
 }
 
+/* How many pairs there are, or more than `most`. */
+static uint32_t count_pairs(struct clusters *all, const struct cluster *a,
+    const struct cluster *b, uint32_t most)
+{
+	uint64_t pairs = (uint64_t)a->distinct * b->distinct;
+	uint32_t distinct = 0;
+
+	if (a->distinct > most || b->distinct > most)
+		return most + 1;
+	if (a->distinct == 1 || b->distinct == 1)
+		return (uint32_t)pairs;
+	if (pairs > sizeof(all->seen))
+		return pair_up(all, a, b, most);
+	/* Few enough for a table of all pairs. */
+	memset(all->seen, 0, pairs);
+	for (unsigned i = 0; i < all->states; i++)
+		all->seen[a->number[i] * b->distinct + b->number[i]] = 1;
+	for (uint64_t i = 0; i < pairs; i++)
+		distinct += all->seen[i];
+	return distinct;
+}
+
 /* How good it is to have two clusters in one lane. */
 static double gain(struct clusters *all, const struct cluster *a, const struct cluster *b)
 {
-	double one = log2(a->distinct), other = log2(b->distinct), both;
+	double one = log2(a->distinct), other = log2(b->distinct);
+	uint32_t most = all->states / 4, both = count_pairs(all, a, b, most);
 
-	both = log2(pair_up(all, a, b));
 	/* Nearly as many as there are states looked at: these say nothing more. */
-	if (both > log2(all->states) - 2)
+	if (both > most)
 		return -one - other;
-	return one + other - 1.3 * both;
+	return one + other - 1.3 * log2(both);
 }
 
 static void join(struct clusters *all, unsigned first, unsigned second)
 {
 	struct cluster *a = &all->cluster[first], *b = &all->cluster[second];
 
-	a->distinct = pair_up(all, a, b);
+	a->distinct = pair_up(all, a, b, SAMPLE);
 	memcpy(a->number, all->both, all->states * sizeof(*a->number));
 	a->components |= b->components;
 	a->bits += b->bits;
@@ -142,7 +155,8 @@ static int cluster_components(struct search *s, struct clusters *all, const unsi
 		all->states++;
 	}
 	for (unsigned i = 0; i < all->count; i++) {
-		all->cluster[i].distinct = pair_up(all, &all->cluster[i], &all->cluster[i]);
+		all->cluster[i].distinct = pair_up(all, &all->cluster[i], &all->cluster[i],
+		    SAMPLE);
 		memcpy(all->cluster[i].number, all->both, all->states * sizeof(*all->both));
 		for (unsigned j = 0; j < i; j++)
 			gains[i * MOST_COMPONENTS + j] = gain(all, &all->cluster[i],
@@ -189,7 +203,7 @@ static int cluster_components(struct search *s, struct clusters *all, const unsi
 /* The lane of each component, which has so many bits; -1 where they do not fit. */
 int choose_lanes(struct search *s, const unsigned *bits, unsigned *to)
 {
-	struct clusters all = {0, 0, NULL, NULL, NULL, NULL};
+	struct clusters all = {.count = 0};
 	unsigned sizes[MOST_COMPONENTS] = {0}, lanes[MOST_COMPONENTS];
 	int status = -1;
 

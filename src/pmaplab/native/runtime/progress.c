@@ -14,7 +14,7 @@
 
 #include "search.h"
 
-enum { AHEAD_MARKS = 32, AHEAD_STEPS = 8, PART = 512 };
+enum { AHEAD_MARKS = 32, AHEAD_STEPS = 16, PART = 512 };
 
 struct rest {
 	uint64_t *at;		/* places in the history */
@@ -127,34 +127,109 @@ static int remain(struct rest *rest, uint64_t at)
 	return 0;
 }
 
+/* A few states that wait, whose memory is asked for step by step. */
+struct waiting {
+	uint64_t at;		/* place in the history */
+	word key, first;	/* its own, and that of a successor, if `has_first` */
+	struct wide state, to;
+	unsigned changed;
+	int has_first;
+};
+
+/* Ask for what first_fine() looks at; 0, or -1 for an error. */
+static int foresee_waiting(struct thread *t, struct waiting *some, unsigned count)
+{
+	struct search *s = t->search;
+
+	for (unsigned i = 0; i < count; i++) {
+		for (unsigned n = 0; n < LANES; n++)
+			__builtin_prefetch(&s->lane[n].content[lane_part(s, some[i].key, n)]);
+		(void)store_prefetch(&s->store, stored(s, some[i].key));
+	}
+	for (unsigned i = 0; i < count; i++) {
+		some[i].state = state_of_key(s, some[i].key);
+		foresee(s, &some[i].state);
+	}
+	for (unsigned i = 0; i < count; i++) {
+		struct waiting *w = &some[i];
+		uint64_t moved;
+		int failed;
+		enum expanded how;
+
+		t->key = w->key;
+		how = expand(t, &w->state, &moved, &failed);
+		if (how == NO_ROOM || how == BROKEN)
+			return -1;
+		/* A reduced search goes on from there. */
+		w->has_first = t->found_count > 0 && s->reduction == NULL;
+		if (!w->has_first)
+			continue;
+		w->to = successor(&w->state, &t->found[0]);
+		w->changed = 0;
+		for (unsigned n = 0; n < LANES; n++) {
+			if (w->to.lane[n] == w->state.lane[n])
+				continue;
+			w->changed |= 1u << n;
+			lane_prefetch(&s->lane[n], w->to.lane[n]);
+		}
+	}
+	for (unsigned i = 0; i < count; i++) {
+		struct waiting *w = &some[i];
+
+		w->first = w->key;
+		if (!w->has_first)
+			continue;
+		if (key_of_state(s, &w->to, w->changed, 0, &w->first))
+			return -1;
+		(void)store_prefetch(&s->store, stored(s, w->first));
+	}
+	return 0;
+}
+
+/* Whether a state is fine, mostly for its first successor's sake; -1 for an error. */
+static int first_fine(struct thread *t, const struct waiting *w)
+{
+	struct search *s = t->search;
+
+	if (w->has_first) {
+		const uint64_t *slot = store_find(&s->store, stored(s, w->first));
+
+		if (slot == NULL)
+			return -1;
+		if (!slot_marked(slot))
+			return 1;
+	}
+	return fine(t, w->key);
+}
+
 /* Look at the states of a part, the last one first: what is not fine remains. */
 static int look_back(struct thread *t, struct rest *rest, uint64_t from, uint64_t to)
 {
 	struct search *s = t->search;
-	uint64_t next = to;
+	struct waiting some[AHEAD_STEPS];
 
-	for (uint64_t at = to; at-- > from;) {
-		word key = history_get(&s->history, at);
-		int is_fine;
+	for (uint64_t at = to; at > from;) {
+		unsigned count = 0;
 
-		for (; next > from && next + AHEAD_STEPS > at; next--) {
-			word later = history_get(&s->history, next - 1);
-			struct wide state;
+		while (at > from && count < AHEAD_STEPS) {
+			word key = history_get(&s->history, --at);
 
-			if (later == plain_key(later))
+			if (key == plain_key(key))
 				continue;
-			state = state_of_key(s, plain_key(later));
-			foresee(s, &state);
-			(void)store_prefetch(&s->store, stored(s, plain_key(later)));
+			some[count].at = at;
+			some[count++].key = plain_key(key);
 		}
-		if (key == plain_key(key))
-			continue;
-		is_fine = fine(t, plain_key(key));
-		if (is_fine > 0) {
-			slot_mark(store_find(&s->store, stored(s, plain_key(key))), 0);
-		} else {
+		if (foresee_waiting(t, some, count))
+			__atomic_store_n(&rest->failed, 1, __ATOMIC_RELAXED);
+		for (unsigned i = 0; i < count && !rest->failed; i++) {
+			int is_fine = first_fine(t, &some[i]);
+
+			if (is_fine > 0) {
+				slot_mark(store_find(&s->store, stored(s, some[i].key)), 0);
+				continue;
+			}
 			pthread_mutex_lock(&s->lock);
-			if (is_fine < 0 || remain(rest, at))
+			if (is_fine < 0 || remain(rest, some[i].at))
 				rest->failed = 1;
 			pthread_mutex_unlock(&s->lock);
 		}

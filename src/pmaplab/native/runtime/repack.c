@@ -8,6 +8,7 @@
 enum {
 	AHEAD = 16,		/* states whose slots are fetched before they are put */
 	MANY_BUCKETS = 1 << 19,	/* beyond which a store grows by a third */
+	PLACED_BITS = KEY_BITS / LANES,	/* of a lane's number, while lanes are filled */
 	SPARE = 3		/* bits that a field gets at most on top of what it needs */
 };
 
@@ -156,6 +157,7 @@ struct change {
 	struct lane before[LANES];
 	int anew;			/* the lanes are others */
 	struct wide *moved[LANES];	/* then: what each content of a lane before becomes */
+	uint64_t placed;		/* of the first states, the history has the new numbers */
 	unsigned moves;
 	struct {
 		unsigned from, from_shift, to, to_shift;
@@ -210,6 +212,16 @@ static struct wide moved_state(const struct change *c, word key)
 	return result;
 }
 
+static void moved_prefetch(const struct change *c, word key)
+{
+	for (unsigned i = 0; i < LANES; i++) {
+		const struct lane *lane = &c->before[i];
+
+		__builtin_prefetch(&c->moved[i][(uint64_t)(key >> lane->shift) &
+		    (((uint64_t)1 << lane->width) - 1)]);
+	}
+}
+
 /* The states of a part of the history in their new lanes, one after the other, with
  * what lanes hold of them asked for early. */
 struct moving {
@@ -223,6 +235,8 @@ static const struct wide *move_next(const struct search *s, const struct change 
 	for (; m->next < m->to && m->next < at + AHEAD; m->next++) {
 		struct wide *state = &m->state[m->next % AHEAD];
 
+		if (m->next + AHEAD < m->to)
+			moved_prefetch(c, history_get(&s->history, m->next + AHEAD));
 		*state = moved_state(c, plain_key(history_get(&s->history, m->next)));
 		for (unsigned i = 0; i < LANES; i++)
 			lane_prefetch(&s->lane[i], state->lane[i]);
@@ -257,15 +271,37 @@ static word changed_key(struct search *s, const struct change *c, word key)
 	return result;
 }
 
+/* While lanes are filled, the widths of their numbers are not known yet. */
+static word placed_key(const uint64_t *number)
+{
+	word result = 0;
+
+	for (unsigned i = 0; i < LANES; i++)
+		result |= (word)number[i] << i * PLACED_BITS;
+	return result;
+}
+
+static word of_placed_key(const struct search *s, word key)
+{
+	word result = 0;
+
+	for (unsigned i = 0; i < LANES; i++)
+		result |= (key >> i * PLACED_BITS & (((word)1 << PLACED_BITS) - 1)) <<
+		    s->lane[i].shift;
+	return result;
+}
+
 static void change_range(struct search *s, void *change, uint64_t from, uint64_t to)
 {
 	struct change *c = change;
-	struct moving moving = {.next = from, .to = to};
+	struct moving moving = {.next = from > c->placed ? from : c->placed, .to = to};
 
 	for (uint64_t at = from; at < to; at++) {
 		word key = history_get(&s->history, at), result = 0;
 
-		if (c->anew)
+		if (at < c->placed)
+			result = of_placed_key(s, plain_key(key));
+		else if (c->anew)
 			(void)key_of_state(s, move_next(s, c, &moving, at), ALL_LANES, 0, &result);
 		else
 			result = shifted_key(s, c, plain_key(key));
@@ -399,14 +435,20 @@ static int fill_lanes(struct search *s, struct change *c)
 	}
 	for (uint64_t at = 0; at < s->history.count; at++) {
 		const struct wide *state = move_next(s, c, &moving, at);
+		word flag = history_get(&s->history, at) & (word)1 << FLAG_BIT;
+		uint64_t number[LANES], most = 0;
 
 		for (unsigned i = 0; i < LANES; i++) {
-			uint64_t number;
-
-			while (lane_number(&s->lane[i], state->lane[i], 1, &number)) {
+			while (lane_number(&s->lane[i], state->lane[i], 1, &number[i])) {
 				if (lane_grow(&s->lane[i], s->lane[i].bits + 1, 40))
 					return -1;
 			}
+			most |= number[i];
+		}
+		/* Those behind one that does not fit are looked up again. */
+		if (c->placed == at && most >> PLACED_BITS == 0) {
+			history_set(&s->history, at, placed_key(number) | flag);
+			c->placed++;
 		}
 	}
 	return set_key_widths(s);

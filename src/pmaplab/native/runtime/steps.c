@@ -520,7 +520,7 @@ int steps_open(struct search *s)
 	for (unsigned i = 0; i < s->agents; i++) {
 		struct agent *a = &s->agent[i];
 
-		if (kept_open(&a->steps) || open_masks(s, &a->own, a->component))
+		if (kept_open(&a->steps, 0) || open_masks(s, &a->own, a->component))
 			return -1;
 	}
 	return 0;
@@ -588,7 +588,7 @@ static int move_steps(struct kept_steps **steps,
     struct wide (*moved)(const void *how, const struct wide *value), const void *how)
 {
 	struct kept_steps *all = *steps;
-	int status = kept_open(steps);
+	int status = kept_open(steps, all->last);
 
 	for (uint64_t at = 0; status == 0 && at <= all->last; at++) {
 		struct wide key, value;
