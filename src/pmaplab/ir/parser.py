@@ -11,13 +11,19 @@ from collections.abc import Callable, Mapping
 from pmaplab.errors import Location
 from pmaplab.ir.lexer import Cursor, Kind, Token
 from pmaplab.ir.nodes import (
+    HAS,
+    IS,
+    IS_NOT,
     Agent,
     Block,
     Const,
     Function,
     GlobalAddress,
     GlobalDecl,
+    Held,
     Invariant,
+    Owned,
+    Place,
     Program,
     StructDecl,
 )
@@ -26,7 +32,7 @@ from pmaplab.ir.types import Scalar, Type
 
 _ITEMS = (
     "cpus, region, must_reach, struct, global, function, atomic function, agent,"
-    " invariant, exempt_when"
+    " invariant, exempt_when, owned"
 )
 
 
@@ -52,6 +58,7 @@ class _ProgramParser:
         self.must_reach: list[str] = []
         self.cpus: int | None = None
         self.exempt_when: dict[str, str] = {}
+        self.owned: list[Owned] = []
 
     def program(self) -> Program:
         items: dict[str, Callable[[Token], None]] = {
@@ -65,6 +72,7 @@ class _ProgramParser:
             "agent": self._agent,
             "invariant": self._invariant,
             "exempt_when": self._exempt_when,
+            "owned": self._owned,
         }
         while (token := self.cursor.peek()).kind is not Kind.END:
             item = items.get(token.text) if token.kind is Kind.NAME else None
@@ -83,6 +91,7 @@ class _ProgramParser:
             must_reach=tuple(self.must_reach),
             cpus=1 if self.cpus is None else self.cpus,
             exempt_when=self.exempt_when,
+            owned=tuple(self.owned),
         )
 
     # --- declarations ------------------------------------------------------
@@ -161,6 +170,44 @@ class _ProgramParser:
         if region in self.exempt_when:
             raise self.cursor.error(f"the region {region} has two conditions", start)
         self.exempt_when[region] = self._function_name()
+
+    def _owned(self, start: Token) -> None:
+        cursor = self.cursor
+        name = cursor.string("a rule")
+        cpu = None
+        if not cursor.accept("nobody"):
+            cursor.expect("cpu", "say whose it is: cpu NUMBER, or nobody")
+            cpu = cursor.integer("the number of a CPU")
+        shared = cursor.accept("shared")
+        loc = self._opened(start)
+        cells: list[Place] = []
+        when: list[Held] = []
+        outside: list[str] = []
+        while not cursor.accept("}"):
+            if cursor.accept("cell"):
+                cells.append(self._place())
+            elif cursor.accept("when"):
+                when.append(self._held())
+            else:
+                cursor.expect("outside", "there are cell, when and outside")
+                outside.append(cursor.name("a region"))
+            cursor.end_of_line()
+        self.owned.append(Owned(name, cpu, tuple(cells), loc, shared, tuple(when), tuple(outside)))
+
+    def _held(self) -> Held:
+        cursor = self.cursor
+        place = self._place()
+        relation = next((word for word in (IS, IS_NOT, HAS) if cursor.accept(word)), None)
+        if relation is None:
+            raise cursor.unexpected(f"{IS}, {IS_NOT} or {HAS}")
+        if cursor.at("@"):
+            return Held(place, relation, self._place())
+        return Held(place, relation, cursor.integer("a number, or a place"))
+
+    def _place(self) -> Place:
+        self.cursor.expect("@", "a place is written @global and its path in quotes")
+        name = self.cursor.name("the name of a global")
+        return Place(name, self.cursor.string('a path such as "" or "[2].field"'))
 
     def _function(self, start: Token) -> None:
         cursor = self.cursor

@@ -31,6 +31,7 @@ from pmaplab.search.bfs import (
 )
 from pmaplab.search.independence import MOST_PASSED, independence
 from pmaplab.search.interpreter import State
+from pmaplab.search.ownership import Broken, Rules
 from pmaplab.search.projection import Members, Projected, marks_at_rest, projection_of
 from pmaplab.search.reduced import FailureKnownError, at_first, left, look_around, went_back
 from pmaplab.search.reductions import NO_REDUCTIONS, PARTIAL_ORDER, Reductions
@@ -129,6 +130,11 @@ class _NativeSearch(BegunSearch):
     rest: RestCells[Any] | None = None
     way_found: tuple[Move, ...] | None = None
 
+    def __init__(self, system: System, judge_bring_up: bool) -> None:
+        super().__init__(system, judge_bring_up)
+        # What is wrong with ownership facts, by name.
+        self.broken_facts: dict[str, str] = {}
+
     def run(
         self,
         limits: Limits,
@@ -155,6 +161,9 @@ class _NativeSearch(BegunSearch):
         started = time.monotonic()
         result.build_seconds = started - began
         if begun:
+            rules = Rules(program, layout)
+            for broken in rules.broken_at_first(result.start):
+                self._note_fact(broken)
             question = Question(
                 threads=threads,
                 states=0 if limits.states is None else max(limits.states, 1),
@@ -172,6 +181,7 @@ class _NativeSearch(BegunSearch):
                     for base, agent in zip(layout.agents, program.agents, strict=True)
                 ],
                 projection=projection_of(layout) if projected else None,
+                ownership=rules.numbers(layout.regions + program.cpus),
             )
             run = _Asking(model, executable, once, progress, checkpoint)
             answer = self._reduced(run, question, limits, started, reductions)
@@ -230,23 +240,44 @@ class _NativeSearch(BegunSearch):
                 return answer
             if answer["violations"]:
                 return None
-        numbers = self._reduction()
-        if numbers is None:
-            return None
-        rest = left(limits, started)
-        answer = self._ask(
-            run,
-            replace(question, reduction=numbers, stop_at_first=False, seconds=rest.seconds or 0),
-        )
-        if answer["stopped"] == "found":
-            self.result.searched_again = True
-            return None
+            self._note_facts(answer)
+        while True:
+            numbers = self._reduction()
+            if numbers is None:
+                return None
+            rest = left(limits, started)
+            asked = replace(question, reduction=numbers[0], ownership=numbers[1])
+            asked = replace(asked, stop_at_first=False, seconds=rest.seconds or 0)
+            answer = self._ask(run, asked)
+            if answer["stopped"] == "beyond":
+                raise NativeError("an agent does what it cannot do")
+            if answer["stopped"] == "found":
+                self.result.searched_again = True
+                return None
+            if not self._note_facts(answer):
+                break
+            if run.checkpoint is not None:
+                # It would be that of another search.
+                return None
         self.result.reductions, self.result.passed = (PARTIAL_ORDER,), answer["passed"]
         return answer
 
-    def _reduction(self) -> list[int] | None:
-        """The numbers of the partial-order reduction, as runtime/main.c reads them;
-        None where there is none, or where a failure is known already."""
+    def _note_facts(self, answer: dict[str, Any]) -> bool:
+        """Whether an ownership fact does not hold, which is noted: it is used no more."""
+        for found in (Broken(*numbers) for numbers in answer["wrong"]):
+            self._note_fact(found)
+        return bool(answer["wrong"])
+
+    def _note_fact(self, broken: Broken) -> None:
+        program, interpreter = self.system.program, self.interpreter
+        rules = Rules(program, interpreter.layout)
+        text = rules.text(program, interpreter.code, broken)
+        self.broken_facts.setdefault(rules.names[broken.name], text)
+        self.result.broken_facts = tuple(self.broken_facts.values())
+
+    def _reduction(self) -> tuple[list[int], list[int]] | None:
+        """The numbers of the partial-order reduction and of ownership, as runtime/main.c
+        reads them; None where there is none, or where a failure is known already."""
         program, layout = self.system.program, self.interpreter.layout
         if self.result.violations or len(program.invariants) * program.cpus > MOST_UNITS:
             return None
@@ -256,8 +287,9 @@ class _NativeSearch(BegunSearch):
             return None
         finally:
             self.interpreter.forget()
-        tables = independence(program, layout, self.result.start)
-        return [
+        rules = Rules(program, layout, frozenset(self.broken_facts))
+        tables = independence(program, layout, self.result.start, rules)
+        reduction = [
             MOST_PASSED,
             used,
             len(program.regions),
@@ -269,6 +301,7 @@ class _NativeSearch(BegunSearch):
             *chain.from_iterable(tables.leavers),
             *chain.from_iterable(tables.enterers),
         ]
+        return reduction, rules.numbers(layout.regions + program.cpus)
 
     def _resumes(self, run: _Asking, question: Question) -> bool:
         """Whether there is a checkpoint of the unreduced search."""
@@ -288,6 +321,7 @@ class _NativeSearch(BegunSearch):
         result.transitions = answer["transitions"]
         result.depth = answer["depth"]
         result.memory = answer["bytes"]
+        self._note_facts(answer)
         if "all" in answer:
             names = projection_of(self.interpreter.layout).names
             sets = Members(*answer["all"]), Members(*answer["at_rest"])

@@ -18,6 +18,7 @@ from pmaplab.ir.layout import Layout
 from pmaplab.ir.nodes import INTERRUPT, THREAD, Program, Sometimes
 from pmaplab.ir.walk import instructions
 from pmaplab.machine.interrupts import FLAG, INTERRUPTED, REGISTERS, stands_still
+from pmaplab.search.ownership import Rules
 
 # Steps that no other agent can take part in are run on end; after so many the
 # state is kept, so that a loop of them is no loop of the search.
@@ -78,8 +79,11 @@ def _union(sets: Iterable[int]) -> int:
     return functools.reduce(operator.or_, sets, 0)
 
 
-def independence(program: Program, layout: Layout, start: Sequence[int]) -> Independence:
-    """The tables of a program that is about to be searched from ``start``."""
+def independence(
+    program: Program, layout: Layout, start: Sequence[int], rules: Rules | None = None
+) -> Independence:
+    """The tables of a program that is about to be searched from ``start``; ``rules`` are
+    told who may do what."""
     effects = Effects(layout, start, INTERRUPTED)
     memory = effects.memory
     touch, write, seen = [0] * memory, [0] * memory, [0] * memory
@@ -104,14 +108,22 @@ def independence(program: Program, layout: Layout, start: Sequence[int]) -> Inde
             for cell in bits(effect.reads | 1 << layout.regions + cpu):
                 seen[cell] |= 1 << len(units)
             units.append(Unit(number, cpu, exempt, always))
+    leavers = _by_region(program, [effect.leaves for effect in effects.agents])
+    enterers = _by_region(program, [effect.enters for effect in effects.agents])
+    if rules is not None:
+        marks = [
+            [leave | enter for leave, enter in zip(*by_region, strict=True)]
+            for by_region in zip(leavers, enterers, strict=True)
+        ]
+        rules.may(effects.agents, write, marks)
     return Independence(
         tuple(touch),
         tuple(write),
         tuple(seen),
         tuple(_guards(program, layout, effects.agents)),
         tuple(units),
-        _by_region(program, [effect.leaves for effect in effects.agents]),
-        _by_region(program, [effect.enters for effect in effects.agents]),
+        leavers,
+        enterers,
         tuple(effects.agents),
     )
 

@@ -27,6 +27,23 @@ static int exempts(const struct search *s, const struct unit *u, uint64_t inside
 	return 1;
 }
 
+/* Who may write what an agent, or a unit for its sake, has read. */
+static uint64_t writers_for(const struct thread *t, unsigned agent, uint64_t *touched)
+{
+	const struct search *s = t->search;
+	uint64_t result = 0;
+
+	for (uint64_t at = 0; at <= s->memory / 64; at++) {
+		for (uint64_t left = t->machine.read[at]; left; left &= left - 1) {
+			uint64_t cell = 64 * at + (uint64_t)__builtin_ctzll(left);
+
+			result |= ownership_narrowed(t, agent, cell, 0, s->reduction->write[cell],
+			    touched);
+		}
+	}
+	return result;
+}
+
 static uint64_t writers(const struct search *s, const uint64_t *cells, uint64_t but)
 {
 	uint64_t result = 0;
@@ -43,7 +60,8 @@ static uint64_t writers(const struct search *s, const uint64_t *cells, uint64_t 
 }
 
 /* Who may change what a unit says of the state in the machine; -1 for an error. */
-static int changers(struct thread *t, const struct unit *u, uint64_t *touched, uint64_t *who)
+static int changers(struct thread *t, const struct unit *u, unsigned agent, uint64_t *touched,
+    uint64_t *who)
 {
 	struct search *s = t->search;
 	struct machine *m = &t->machine;
@@ -69,7 +87,7 @@ static int changers(struct thread *t, const struct unit *u, uint64_t *touched, u
 		return -1;
 	}
 	*touched |= m->touched;
-	*who = writers(s, m->read, 0);
+	*who = writers_for(t, agent, touched);
 	return 0;
 }
 
@@ -78,21 +96,28 @@ int step_conflicts(struct thread *t, const struct wide *state, unsigned agent, u
 {
 	struct search *s = t->search;
 	const struct reduction *r = s->reduction;
-	uint64_t units = 0, result = writers(s, t->machine.read, r->guard[agent]);
+	uint64_t units = 0, result = s->ownership == NULL ? 0 : ownership_disturbed(t);
 
 	for (uint64_t at = 0; at <= s->memory / 64; at++) {
 		for (uint64_t left = t->machine.wrote[at]; left; left &= left - 1) {
 			uint64_t cell = 64 * at + (uint64_t)__builtin_ctzll(left);
 
-			result |= r->touch[cell];
+			result |= ownership_touchers(t, agent, cell, 1, r->touch[cell], touched);
 			units |= r->seen[cell];
+		}
+		for (uint64_t left = t->machine.read[at]; left; left &= left - 1) {
+			uint64_t cell = 64 * at + (uint64_t)__builtin_ctzll(left);
+
+			if (cell != r->guard[agent])
+				result |= ownership_touchers(t, agent, cell, 0, r->write[cell],
+				    touched);
 		}
 	}
 	load_state(t, state);
 	for (; units; units &= units - 1) {
 		uint64_t who;
 
-		if (changers(t, &s->unit[__builtin_ctzll(units)], touched, &who))
+		if (changers(t, &s->unit[__builtin_ctzll(units)], agent, touched, &who))
 			return -1;
 		result |= who;
 	}
@@ -103,6 +128,25 @@ int step_conflicts(struct thread *t, const struct wide *state, unsigned agent, u
 uint64_t step_waits(const struct thread *t)
 {
 	return writers(t->search, t->machine.read, 0);
+}
+
+int is_within(const struct thread *t, unsigned agent)
+{
+	const struct search *s = t->search;
+
+	for (uint64_t at = 0; at <= s->memory / 64; at++) {
+		uint64_t all = t->machine.read[at] | t->machine.wrote[at];
+
+		for (; all; all &= all - 1) {
+			uint64_t bit = (uint64_t)__builtin_ctzll(all), cell = 64 * at + bit;
+			const uint64_t *may = t->machine.wrote[at] >> bit & 1 ? s->reduction->write :
+			    s->reduction->touch;
+
+			if (!(may[cell] >> agent & 1))
+				return 0;
+		}
+	}
+	return 1;
 }
 
 void forget_access(struct thread *t)

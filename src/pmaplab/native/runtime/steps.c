@@ -337,7 +337,7 @@ static enum expanded run_step(struct thread *t, const struct wide *state, unsign
 	uint64_t conflicts = ANYBODY;
 	int failed = 0, ended = 0;
 
-	if (s->reduction != NULL)
+	if (s->reduction != NULL || s->ownership != NULL)
 		forget_access(t);
 	m->given_count = 0;
 	memset(t->labels, 0, words * sizeof(uint64_t));
@@ -369,12 +369,18 @@ static enum expanded run_step(struct thread *t, const struct wide *state, unsign
 			continue;
 		}
 		ended |= m->s[a->base] == DONE;
+		if (s->ownership != NULL)
+			ownership_outcome(t, agent, &touched);
 		if (difference_of(t, a, state, &difference))
 			return NO_ROOM;
 		if (push_found(t, &difference))
 			return BROKEN;
 	} while (next_choices(m));
 	merge_labels(s, t->labels);
+	if (s->ownership != NULL)
+		ownership_attempt(t, agent, &touched);
+	if (s->reduction != NULL && !is_within(t, agent))
+		stop(s, STOPPED_BEYOND);
 	if (s->reduction != NULL && transitions == 0)
 		conflicts = step_waits(t);
 	else if (s->reduction != NULL && transitions == 1 && !failed && !ended &&
