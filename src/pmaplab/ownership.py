@@ -22,7 +22,7 @@ FACTS = PACKAGE_ROOT / "kernels/freebsd/ownership.toml"
 _KEYS = {"name", "reason", "each", "cells", "when", "shared", "outside", "unless", "owner"}
 _PATH = r"[A-Za-z_]\w*(?:\.\w+|\[(?:\d+|cpu)\])*"
 _CELL = re.compile(_PATH)
-_WHEN = re.compile(rf"({_PATH}) (?:(is) ({_PATH})|(is not) (\d+)|(has) (cpu))")
+_WHEN = re.compile(rf"({_PATH}) (?:(is not) (\d+)|(is) ({_PATH})|(has) (cpu))")
 
 
 @dataclass(frozen=True, slots=True)

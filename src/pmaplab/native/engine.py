@@ -298,6 +298,7 @@ class _NativeSearch(BegunSearch):
             *tables.seen,
             *tables.guard,
             *(unit.always for unit in tables.units),
+            *(asks for unit in tables.units for asks in unit.asks),
             *chain.from_iterable(tables.leavers),
             *chain.from_iterable(tables.enterers),
         ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import operator
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pmaplab.ir.effects import Effect, bits
@@ -197,24 +197,28 @@ class Rules:
 
     def changed(
         self, agent: int, before: Sequence[int], after: Sequence[int], writes: Iterable[int]
-    ) -> list[int]:
-        """The rules of which a step changes an atom, but for those that do not hold for
-        another one, which nobody else may change."""
-        found = {
-            number
-            for cell in writes
-            if before[cell] != after[cell]
-            for number, at in self.of_atom.get(cell, ())
-            if self.rules[number].atoms[at].holds(before)
-            != self.rules[number].atoms[at].holds(after)
+    ) -> dict[int, bool]:
+        """The rules of which a step changes an atom, in order, with whether it makes one
+        false; but for those that cannot hold before it nor after it, by atoms that nobody
+        else may change."""
+        found: dict[int, bool] = {}
+        for cell in writes:
+            if before[cell] == after[cell]:
+                continue
+            for number, at in self.of_atom.get(cell, ()):
+                atom = self.rules[number].atoms[at]
+                held = atom.holds(before)
+                if held != atom.holds(after):
+                    found[number] = found.get(number, False) or held
+        return {
+            n: found[n]
+            for n in sorted(found)
+            if not self._idle(agent, self.rules[n], before, after)
         }
-        return sorted(n for n in found if not self._idle(agent, self.rules[n], before, after))
 
     def _idle(self, agent: int, rule: Rule, before: Sequence[int], after: Sequence[int]) -> bool:
-        return any(
-            not atom.writers & ~(1 << agent) and not atom.holds(before) and not atom.holds(after)
-            for atom in rule.atoms
-        )
+        own = [atom for atom in rule.atoms if not atom.writers & ~(1 << agent)]
+        return not all(a.holds(before) for a in own) and not all(a.holds(after) for a in own)
 
     def _others(
         self,
@@ -288,9 +292,9 @@ class Rules:
                 fewest = left
         return fewest
 
-    def disturbed(self, changed: Iterable[int]) -> int:
-        """Who may break one of these rules, or a rule of its name."""
-        return _union(self.rules[number].concerned for number in changed)
+    def disturbed(self, changed: Mapping[int, bool]) -> int:
+        """Who may break one of the rules that a step may end, or a rule of its name."""
+        return _union(self.rules[number].concerned for number, ends in changed.items() if ends)
 
     # --- for the native engine -----------------------------------------------------
 

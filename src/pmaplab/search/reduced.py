@@ -312,14 +312,19 @@ class _Reduced(Search):
         """Who may ever do what a step conflicts with, or change what a unit says to
         which the step makes a difference."""
         tables, rules, interpreter = self.tables, self.rules, self.interpreter
-        changed = rules.changed(agent, memory, tried.outcomes[0][0], tried.writes)
+        after, first = tried.outcomes[0][0], interpreter.layout.regions
+        changed = rules.changed(agent, memory, after, tried.writes)
         result, units = rules.disturbed(changed), 0
         for cell in tried.writes:
             result |= rules.touchers(agent, cell, True, memory, changed, tables.touch[cell])
-            units |= tables.seen[cell]
+            seen = tables.seen[cell]
+            if cell >= first:
+                marks = memory[cell] ^ after[cell]
+                seen = sum(1 << n for n in bits(seen) if tables.differs(n, cell - first, marks))
+            units |= seen
         for cell in tried.reads:
-            if cell != tables.guard[agent]:
-                result |= rules.touchers(agent, cell, False, memory, changed, tables.write[cell])
+            writers = 0 if cell == tables.guard[agent] else tables.write[cell]
+            result |= rules.touchers(agent, cell, False, memory, changed, writers)
         for number in bits(units):
             unit = tables.units[number]
             inside = memory[interpreter.layout.regions + unit.cpu]
@@ -327,9 +332,12 @@ class _Reduced(Search):
             if others is None:
                 others = 0
                 for cell in interpreter.looks_at(unit.invariant, unit.cpu, memory):
-                    others |= rules.narrowed(
-                        agent, cell, False, memory, changed, tables.write[cell]
-                    )
+                    if cell >= first:
+                        others |= tables.markers(number, cell - first)
+                    else:
+                        others |= rules.narrowed(
+                            agent, cell, False, memory, changed, tables.write[cell]
+                        )
             result |= others
         return result & ~(1 << agent)
 

@@ -93,6 +93,7 @@ static void read_reduction(struct search *s)
 	r->seen = numbers(s->memory);
 	r->guard = numbers(s->agents);
 	r->always = numbers(model_invariants * model_cpus);
+	r->asks = numbers(model_invariants * model_cpus * model_cpus);
 	r->leavers = numbers(model_cpus * r->regions);
 	r->enterers = numbers(model_cpus * r->regions);
 }

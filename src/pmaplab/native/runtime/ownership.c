@@ -24,7 +24,7 @@ static int holds(const struct thread *t, const struct rule *rule, const uint64_t
 static int is_changed(const struct thread *t, uint32_t rule)
 {
 	for (unsigned i = 0; i < t->changed_count; i++) {
-		if (t->changed[i] == rule)
+		if (t->changed[i].rule == rule)
 			return 1;
 	}
 	return 0;
@@ -50,19 +50,22 @@ static void note_wrong(struct thread *t, uint64_t name, unsigned agent, uint64_t
 
 /* --- what a step changes ---------------------------------------------------------- */
 
-/* Whether a rule does not hold for an atom that nobody else may change. */
+/* Whether a rule cannot hold before a step nor after it, by atoms that nobody else may
+ * change. */
 static int is_idle(const struct thread *t, const struct rule *rule, unsigned agent,
     uint64_t *touched)
 {
+	int before = 1, after = 1;
+
 	for (uint32_t i = 0; i < rule->atoms; i++) {
 		const struct atom *atom = &t->search->ownership->atom[rule->first_atom + i];
 
-		if (!(atom->writers & ~((uint64_t)1 << agent)) &&
-		    !atom_holds(t, atom, t->base, touched) &&
-		    !atom_holds(t, atom, t->machine.s, touched))
-			return 1;
+		if (atom->writers & ~((uint64_t)1 << agent))
+			continue;
+		before &= atom_holds(t, atom, t->base, touched);
+		after &= atom_holds(t, atom, t->machine.s, touched);
 	}
-	return 0;
+	return !before && !after;
 }
 
 /* Whether what a rule speaks of has another owner after a step. */
@@ -90,20 +93,32 @@ static int is_twice(const struct thread *t, uint32_t number, uint64_t *touched)
 	return 0;
 }
 
-static void change(struct thread *t, unsigned agent, uint32_t number, uint64_t *touched)
+static void check_change(struct thread *t, unsigned agent, uint32_t number, uint64_t *touched)
 {
 	const struct rule *rule = &t->search->ownership->rule[number];
-	int before, after;
+	int before = holds(t, rule, t->base, touched);
+	int after = holds(t, rule, t->machine.s, touched);
 
-	if (is_changed(t, number) || is_idle(t, rule, agent, touched))
-		return;
-	t->changed[t->changed_count++] = number;
-	before = holds(t, rule, t->base, touched);
-	after = holds(t, rule, t->machine.s, touched);
 	if (before && !after && !(rule->enders >> agent & 1))
 		note_wrong(t, rule->name, agent, rule->cell, ENDED);
 	if (after && !before && is_twice(t, number, touched))
 		note_wrong(t, rule->name, agent, rule->cell, TWICE);
+}
+
+/* A rule of which an atom changes; whether that was true. */
+static void change(struct thread *t, unsigned agent, uint32_t number, int held,
+    uint64_t *touched)
+{
+	for (unsigned i = 0; i < t->changed_count; i++) {
+		if (t->changed[i].rule == number) {
+			t->changed[i].ends |= held;
+			return;
+		}
+	}
+	if (is_idle(t, &t->search->ownership->rule[number], agent, touched))
+		return;
+	t->changed[t->changed_count++] = (struct rule_change){number, held};
+	check_change(t, agent, number, touched);
 }
 
 void ownership_outcome(struct thread *t, unsigned agent, uint64_t *touched)
@@ -120,10 +135,10 @@ void ownership_outcome(struct thread *t, unsigned agent, uint64_t *touched)
 				continue;
 			for (uint32_t i = o->atoms_of.first[cell]; i < o->atoms_of.first[cell + 1]; i++) {
 				const struct atom *atom = &o->atom[o->atoms_of.at[i]];
+				int held = atom_holds(t, atom, t->base, touched);
 
-				if (atom_holds(t, atom, t->base, touched) !=
-				    atom_holds(t, atom, t->machine.s, touched))
-					change(t, agent, atom->rule, touched);
+				if (held != atom_holds(t, atom, t->machine.s, touched))
+					change(t, agent, atom->rule, held, touched);
 			}
 		}
 	}
@@ -224,7 +239,9 @@ uint64_t ownership_disturbed(const struct thread *t)
 {
 	uint64_t result = 0;
 
-	for (unsigned i = 0; i < t->changed_count; i++)
-		result |= t->search->ownership->rule[t->changed[i]].concerned;
+	for (unsigned i = 0; i < t->changed_count; i++) {
+		if (t->changed[i].ends)
+			result |= t->search->ownership->rule[t->changed[i].rule].concerned;
+	}
 	return result;
 }

@@ -29,6 +29,12 @@ struct by_cell {
 	uint32_t *first, *at;
 };
 
+/* A rule that a step may establish, or end. */
+struct rule_change {
+	uint32_t rule;
+	int ends;
+};
+
 enum how_wrong { TOUCHED, WRITTEN, ENDED, TWICE };
 
 /* A step that does not keep to a fact: the least one is kept. */

@@ -27,8 +27,23 @@ static int exempts(const struct search *s, const struct unit *u, uint64_t inside
 	return 1;
 }
 
-/* Who may write what an agent, or a unit for its sake, has read. */
-static uint64_t writers_for(const struct thread *t, unsigned agent, uint64_t *touched)
+/* Who may enter or leave a region of a CPU that makes a difference to a unit. */
+static uint64_t markers(const struct search *s, const struct unit *u, uint64_t cpu)
+{
+	const struct reduction *r = s->reduction;
+	uint64_t result = 0, left = r->asks[(uint64_t)(u - s->unit) * model_cpus + cpu];
+
+	for (; left; left &= left - 1) {
+		uint64_t at = cpu * r->regions + (unsigned)__builtin_ctzll(left);
+
+		result |= r->leavers[at] | r->enterers[at];
+	}
+	return result;
+}
+
+/* Who may write what a unit has read, while an agent does not move. */
+static uint64_t writers_for(const struct thread *t, const struct unit *u, unsigned agent,
+    uint64_t *touched)
 {
 	const struct search *s = t->search;
 	uint64_t result = 0;
@@ -37,7 +52,8 @@ static uint64_t writers_for(const struct thread *t, unsigned agent, uint64_t *to
 		for (uint64_t left = t->machine.read[at]; left; left &= left - 1) {
 			uint64_t cell = 64 * at + (uint64_t)__builtin_ctzll(left);
 
-			result |= ownership_narrowed(t, agent, cell, 0, s->reduction->write[cell],
+			result |= cell >= model_regions ? markers(s, u, cell - model_regions) :
+			    ownership_narrowed(t, agent, cell, 0, s->reduction->write[cell],
 			    touched);
 		}
 	}
@@ -87,8 +103,27 @@ static int changers(struct thread *t, const struct unit *u, unsigned agent, uint
 		return -1;
 	}
 	*touched |= m->touched;
-	*who = writers_for(t, agent, touched);
+	*who = writers_for(t, u, agent, touched);
 	return 0;
+}
+
+/* The units to which it makes a difference what regions of a CPU the step changes. */
+static uint64_t marked_units(const struct thread *t, uint64_t cpu)
+{
+	const struct search *s = t->search;
+	uint64_t result = 0;
+
+	for (unsigned i = 0; i < s->units; i++) {
+		if (s->reduction->asks[i * model_cpus + cpu] & t->marked[cpu])
+			result |= (uint64_t)1 << i;
+	}
+	return result;
+}
+
+void note_outcome(struct thread *t)
+{
+	for (unsigned i = 0; i < model_cpus; i++)
+		t->marked[i] = t->base[model_regions + i] ^ t->machine.s[model_regions + i];
 }
 
 int step_conflicts(struct thread *t, const struct wide *state, unsigned agent, uint64_t *touched,
@@ -103,14 +138,14 @@ int step_conflicts(struct thread *t, const struct wide *state, unsigned agent, u
 			uint64_t cell = 64 * at + (uint64_t)__builtin_ctzll(left);
 
 			result |= ownership_touchers(t, agent, cell, 1, r->touch[cell], touched);
-			units |= r->seen[cell];
+			units |= cell >= model_regions ? marked_units(t, cell - model_regions) :
+			    r->seen[cell];
 		}
 		for (uint64_t left = t->machine.read[at]; left; left &= left - 1) {
 			uint64_t cell = 64 * at + (uint64_t)__builtin_ctzll(left);
 
-			if (cell != r->guard[agent])
-				result |= ownership_touchers(t, agent, cell, 0, r->write[cell],
-				    touched);
+			result |= ownership_touchers(t, agent, cell, 0,
+			    cell == r->guard[agent] ? 0 : r->write[cell], touched);
 		}
 	}
 	load_state(t, state);

@@ -61,12 +61,13 @@ static int thread_open(struct search *s, struct thread *t)
 	t->batch_room = 4 * BATCH;
 	t->batch = calloc(t->batch_room, sizeof(*t->batch));
 	t->out = calloc(OUT, sizeof(*t->out));
+	t->marked = calloc(model_cpus, sizeof(*t->marked));
 	t->changed = calloc(s->ownership == NULL ? 1 : s->ownership->rules + 1, sizeof(*t->changed));
 	t->found_room = 64;
 	t->found = calloc(t->found_room, sizeof(*t->found));
 	return t->base && t->row && t->labels && t->machine.labels && t->machine.read && t->machine.wrote &&
 	    t->machine.s && t->batch &&
-	    t->out && t->found && t->changed ? 0 : -1;
+	    t->out && t->found && t->changed && t->marked ? 0 : -1;
 }
 
 /* --- one thread ------------------------------------------------------------------ */

@@ -184,7 +184,8 @@ struct thread {
 	unsigned failures;	/* transitions of one expansion that fail */
 	uint64_t transitions, added;
 	uint64_t passed, passed_now;	/* states that were not kept; of one expansion */
-	uint32_t *changed;	/* rules that the step which was just run changes */
+	uint64_t *marked;	/* by CPU: regions that the step which was just run changes */
+	struct rule_change *changed;	/* rules that the step which was just run changes */
 	unsigned changed_count;
 	pthread_t id;
 };
@@ -401,13 +402,15 @@ uint64_t ownership_narrowed(const struct thread *t, unsigned agent, uint64_t cel
 /* Who conflicts with what the step does to a cell, and may do so by the tables. */
 uint64_t ownership_touchers(const struct thread *t, unsigned agent, uint64_t cell, int written,
     uint64_t by_tables, uint64_t *touched);
-/* Who may break a rule that the step changes, or one of its name. */
+/* Who may break a rule that the step may end, or one of its name. */
 uint64_t ownership_disturbed(const struct thread *t);
 
 /* --- reduce.c ------------------------------------------------------------------- */
 
 /* Begin to note what a step does. */
 void forget_access(struct thread *t);
+/* Note what a step that was just run has come to. */
+void note_outcome(struct thread *t);
 /* Whether the agent may do what was noted. */
 int is_within(const struct thread *t, unsigned agent);
 /* What was noted of a step conflicts with these agents; -1 for an error.  What else

@@ -369,6 +369,8 @@ static enum expanded run_step(struct thread *t, const struct wide *state, unsign
 			continue;
 		}
 		ended |= m->s[a->base] == DONE;
+		if (s->reduction != NULL)
+			note_outcome(t);
 		if (s->ownership != NULL)
 			ownership_outcome(t, agent, &touched);
 		if (difference_of(t, a, state, &difference))
