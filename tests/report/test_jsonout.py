@@ -56,6 +56,7 @@ def test_a_violated_check() -> None:
         "reductions",
         "passed",
         "searched_again",
+        "broken_facts",
         "failed",
         "trace",
     }

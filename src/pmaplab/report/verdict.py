@@ -58,7 +58,7 @@ class Verdict:
     bring-up; ``seconds`` is its time, ``build_seconds`` what compiling took before
     it.  ``engine`` did it; ``note`` says why that is not the one asked for.
     ``reductions`` were used, and ``passed`` states on the way not kept, or it was
-    ``searched_again`` without them.
+    ``searched_again`` without them; ``broken_facts`` says why ownership facts were not.
     """
 
     spec: RunSpec
@@ -80,6 +80,7 @@ class Verdict:
     reductions: tuple[str, ...] = ()
     passed: int = 0
     searched_again: bool = False
+    broken_facts: tuple[str, ...] = ()
     tree: Used | None = None
     # The entries of the user's file that accepted something.
     matched: tuple[Acceptance, ...] = ()
@@ -200,6 +201,7 @@ def judge(
         reductions=result.reductions,
         passed=result.passed,
         searched_again=result.searched_again,
+        broken_facts=result.broken_facts,
         tree=system.tree,
         matched=otherwise.matched,
     )
