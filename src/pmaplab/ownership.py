@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,8 @@ from pmaplab.ir.types import Array, Struct, Type
 from pmaplab.ir.verify_owned import check_owned, place_type
 
 FACTS = PACKAGE_ROOT / "kernels/freebsd/ownership.toml"
+# A fact of more objects than these is passed over: it would be looked at in every step.
+MOST_INSTANCES = 1000
 _KEYS = {"name", "reason", "each", "cells", "when", "shared", "outside", "unless", "owner"}
 _PATH = r"[A-Za-z_]\w*(?:\.\w+|\[(?:\d+|cpu)\])*"
 _CELL = re.compile(_PATH)
@@ -155,6 +158,8 @@ def with_facts(program: Program, known: tuple[Fact, ...] | None = None) -> Progr
 
 def _instances(program: Program, fact: Fact) -> Iterator[Owned]:
     objects = [list(_objects(program, Struct(struct))) for _, struct in fact.each]
+    if math.prod(map(len, objects)) * program.cpus > MOST_INSTANCES:
+        return
     outside = [f"in {name}" for name in fact.outside]
     for cpu in range(program.cpus) if fact.by_cpu else (None,):
         for chosen in itertools.product(*objects):

@@ -173,7 +173,7 @@ class _ProgramParser:
 
     def _owned(self, start: Token) -> None:
         cursor = self.cursor
-        name = cursor.string("a rule")
+        name = cursor.name("a rule")
         cpu = None
         if not cursor.accept("nobody"):
             cursor.expect("cpu", "say whose it is: cpu NUMBER, or nobody")

@@ -190,7 +190,7 @@ def _invariant(invariant: Invariant) -> str:
 
 def _owned(owned: Owned, locations: bool) -> str:
     cpu = "nobody" if owned.cpu is None else f"cpu {owned.cpu}"
-    head = f"owned {quote(owned.name)} {cpu}{' shared' if owned.shared else ''} {{"
+    head = f"owned {name_text(owned.name)} {cpu}{' shared' if owned.shared else ''} {{"
     lines = [_located(head, owned.loc, locations)]
     lines += [f"  cell {_place(place)}" for place in owned.cells]
     lines += [f"  when {_held(held)}" for held in owned.when]

@@ -262,18 +262,21 @@ class _Reduced(Search):
     def _run_on(self, memory: int, parts: list[int]) -> tuple[int, int]:
         """Take steps that are alone as long as there are any: the memory then, and
         who has moved.  ``parts`` is changed."""
-        moved = 0
+        moved, last = 0, 0
         for _ in range(MOST_PASSED):
             steps = [self._step(memory, parts[agent], agent) for agent in self.agents]
             done = sum(1 << agent for agent, step in enumerate(steps) if step.done)
             off = sum(1 << agent for agent, step in enumerate(steps) if not step.outcomes) & ~done
             waits = [step.waits for step in steps]
-            for agent, step in enumerate(steps):
+            # Whoever moved last is the likeliest to go on.
+            for agent in (*self.agents[last:], *self.agents[:last]):
+                step = steps[agent]
                 if not step.outcomes or step.conflicts == self.everyone:
                     continue
                 if alone(step.conflicts, agent, waits, off, done):
                     memory, parts[agent], _ = step.outcomes[0]
                     moved |= 1 << agent
+                    last = agent
                     self.result.passed += 1
                     break
             else:

@@ -195,20 +195,43 @@ void forget_access(struct thread *t)
 /* What agents can do in a state, looked up when it is asked for. */
 struct around {
 	struct wide value[MOST_AGENTS];
+	uint16_t mask[MOST_AGENTS];
 	uint64_t known, off, done;
 };
+
+/* A step has been taken: what it makes no difference to stays known. */
+static void forget_changed(const struct search *s, struct around *all, const struct wide *from,
+    const struct wide *to, unsigned mover)
+{
+	uint64_t stale = (uint64_t)1 << mover;
+
+	for (uint64_t left = all->known & ~stale; left; left &= left - 1) {
+		const struct wide *bits = &s->mask[all->mask[__builtin_ctzll(left)]].bits;
+		uint64_t differs = 0;
+
+		for (unsigned i = 0; i < LANES; i++)
+			differs |= (from->lane[i] ^ to->lane[i]) & bits->lane[i];
+		if (differs)
+			stale |= left & -left;
+	}
+	all->known &= ~stale;
+	all->off &= ~stale;
+	all->done &= ~stale;
+}
 
 static enum expanded look_up(struct thread *t, const struct wide *state, struct around *all,
     uint64_t agents)
 {
 	for (agents &= ~all->known; agents; agents &= agents - 1) {
 		unsigned agent = (unsigned)__builtin_ctzll(agents);
+		const struct search *s = t->search;
 		enum expanded how = agent_value(t, state, agent, &all->value[agent]);
 		uint64_t bit = agents & -agents, out;
 
 		if (how != EXPANDED)
 			return how;
 		all->known |= bit;
+		all->mask[agent] = mask_of_agent(s, agent, state);
 		out = all->value[agent].lane[0] >> OUT_SHIFT;
 		if (out == OUT_NONE)
 			all->off |= bit;
@@ -265,21 +288,25 @@ static enum expanded alone(struct thread *t, const struct wide *state, struct ar
 enum expanded run_on(struct thread *t, struct wide *state, uint64_t *concerns, uint64_t *moved)
 {
 	struct search *s = t->search;
+	unsigned agent = 0;
+	struct around all;
 
+	all.known = all.off = all.done = 0;
 	for (uint64_t steps = 0; steps < s->reduction->most; steps++) {
-		struct around all;
-		unsigned agent;
+		struct wide from = *state;
+		unsigned tried;
 
-		all.known = all.off = all.done = 0;
-		for (agent = 0; agent < s->agents; agent++) {
+		/* Whoever moved last is the likeliest to go on. */
+		for (tried = 0; tried < s->agents; tried++) {
 			enum expanded how = alone(t, state, &all, agent);
 
 			if (how == EXPANDED)
 				break;
 			if (how != WAITING)
 				return how;
+			agent = agent + 1 == s->agents ? 0 : agent + 1;
 		}
-		if (agent == s->agents)
+		if (tried == s->agents)
 			break;
 		/* The state is left behind, but it was there. */
 		if (!s->complete && *concerns &&
@@ -290,6 +317,7 @@ enum expanded run_on(struct thread *t, struct wide *state, uint64_t *concerns, u
 		*concerns = concerns_of(s, &all.value[agent]);
 		*moved |= (uint64_t)1 << agent;
 		t->passed_now++;
+		forget_changed(s, &all, &from, state, agent);
 	}
 	return EXPANDED;
 }

@@ -309,6 +309,8 @@ static inline uint64_t conflicts_of(const struct search *s, const struct wide *v
 	return s->conflicts[value->lane[0] >> CONCERNS_SHIFT & (MOST_CONCERNS - 1)];
 }
 
+/* The number of the mask by which that is kept. */
+uint16_t mask_of_agent(const struct search *s, unsigned agent, const struct wide *state);
 /* What an agent can do in a state: one difference, or what else there is to say. */
 enum expanded agent_value(struct thread *t, const struct wide *state, unsigned agent,
     struct wide *value);

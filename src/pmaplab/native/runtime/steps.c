@@ -427,6 +427,11 @@ static enum expanded run_step(struct thread *t, const struct wide *state, unsign
 	return EXPANDED;
 }
 
+uint16_t mask_of_agent(const struct search *s, unsigned agent, const struct wide *state)
+{
+	return __atomic_load_n(mask_at(s, &s->agent[agent], state), __ATOMIC_ACQUIRE);
+}
+
 enum expanded agent_value(struct thread *t, const struct wide *state, unsigned agent,
     struct wide *value)
 {
