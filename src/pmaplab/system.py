@@ -37,6 +37,7 @@ from pmaplab.machine.modes import Mode
 from pmaplab.machine.preemption import ASK, ROOTS, WAIT, add_contexts, preempt_threads
 from pmaplab.machine.tso import LARGEST_BOUND, before_buffers, tso
 from pmaplab.memory import direct, outside
+from pmaplab.ownership import with_facts
 from pmaplab.properties.regions import DEFAULT_FILE, Exemption, Regions, mark_regions, read_regions
 
 PROPERTY_MODULES = (
@@ -335,7 +336,8 @@ def build_system(
         program = _preempted(_placed(main, [*sysctls, ASK], marked), marked, scenario)
         before = replace(before, cpus=program.cpus)
     else:
-        program = _placed(main, sysctls, marked)
+        # Of agents that move from CPU to CPU there are no facts.
+        program = with_facts(_placed(main, sysctls, marked))
     bring_up = _placed(before, sysctls) if lowered.bring_up else None
     return System(
         program,

@@ -57,6 +57,7 @@ def test_a_violated_check() -> None:
         "savings",
         "passed",
         "searched_again",
+        "broken_facts",
         "failed",
         "trace",
     }

@@ -32,6 +32,7 @@ from pmaplab.search.bfs import (
 )
 from pmaplab.search.independence import MOST_PASSED, independence
 from pmaplab.search.interpreter import Interpreter, State
+from pmaplab.search.ownership import Broken, Rules
 from pmaplab.search.projection import Members, Projected, RestMarks, projection_of
 from pmaplab.search.reduced import (
     FailureKnownError,
@@ -161,6 +162,11 @@ class _NativeSearch(BegunSearch):
     rest: RestCells[Any] | None = None
     way_found: tuple[Move, ...] | None = None
 
+    def __init__(self, system: System, judge_bring_up: bool) -> None:
+        super().__init__(system, judge_bring_up)
+        # What is wrong with ownership facts, by name.
+        self.broken_facts: dict[str, str] = {}
+
     def run(
         self,
         limits: Limits,
@@ -190,6 +196,8 @@ class _NativeSearch(BegunSearch):
         started = time.monotonic()
         result.build_seconds = started - began
         if begun:
+            for numbers in prepared.broken_facts:
+                self._note_fact(Broken(*numbers))
             question = Question(
                 threads=threads,
                 states=0 if limits.states is None else max(limits.states, 1),
@@ -205,6 +213,7 @@ class _NativeSearch(BegunSearch):
                 agents=prepared.agents,
                 marks=RestMarks(*prepared.marks),
                 projection=projection_of(self.interpreter.layout) if projected else None,
+                ownership=prepared.ownership,
             )
             run = _Asking(prepared, executable, once, progress, checkpoint)
             answer = self._reduced(run, question, limits, started, reductions)
@@ -267,23 +276,44 @@ class _NativeSearch(BegunSearch):
                 return answer
             if answer["violations"]:
                 return None
-        numbers = self._reduction()
-        if numbers is None:
-            return None
-        rest = left(limits, started)
-        answer = self._ask(
-            run,
-            replace(question, reduction=numbers, stop_at_first=False, seconds=rest.seconds or 0),
-        )
-        if answer["stopped"] == "found":
-            self.result.searched_again = True
-            return None
+            self._note_facts(answer)
+        while True:
+            numbers = self._reduction()
+            if numbers is None:
+                return None
+            rest = left(limits, started)
+            asked = replace(question, reduction=numbers[0], ownership=numbers[1])
+            asked = replace(asked, stop_at_first=False, seconds=rest.seconds or 0)
+            answer = self._ask(run, asked)
+            if answer["stopped"] == "beyond":
+                raise NativeError("an agent does what it cannot do")
+            if answer["stopped"] == "found":
+                self.result.searched_again = True
+                return None
+            if not self._note_facts(answer):
+                break
+            if run.checkpoint is not None:
+                # It would be that of another search.
+                return None
         self.result.reductions, self.result.passed = (PARTIAL_ORDER,), answer["passed"]
         return answer
 
-    def _reduction(self) -> list[int] | None:
-        """The numbers of the partial-order reduction, as runtime/main.c reads them;
-        None where there is none, or where a failure is known already."""
+    def _note_facts(self, answer: dict[str, Any]) -> bool:
+        """Whether an ownership fact does not hold, which is noted: it is used no more."""
+        for found in (Broken(*numbers) for numbers in answer["wrong"]):
+            self._note_fact(found)
+        return bool(answer["wrong"])
+
+    def _note_fact(self, broken: Broken) -> None:
+        program, interpreter = self.system.program, self.interpreter
+        rules = Rules(program, interpreter.layout)
+        text = rules.text(program, interpreter.code, broken)
+        self.broken_facts.setdefault(rules.names[broken.name], text)
+        self.result.broken_facts = tuple(self.broken_facts.values())
+
+    def _reduction(self) -> tuple[list[int], list[int]] | None:
+        """The numbers of the partial-order reduction and of ownership, as runtime/main.c
+        reads them; None where there is none, or where a failure is known already."""
         program, layout = self.system.program, self.interpreter.layout
         if self.result.violations or len(program.invariants) * program.cpus > MOST_UNITS:
             return None
@@ -293,8 +323,9 @@ class _NativeSearch(BegunSearch):
             return None
         finally:
             self.interpreter.forget()
-        tables = independence(program, layout, self.result.start)
-        return [
+        rules = Rules(program, layout, frozenset(self.broken_facts))
+        tables = independence(program, layout, self.result.start, rules)
+        reduction = [
             MOST_PASSED,
             used,
             len(program.regions),
@@ -303,9 +334,11 @@ class _NativeSearch(BegunSearch):
             *tables.seen,
             *tables.guard,
             *(unit.always for unit in tables.units),
+            *(asks for unit in tables.units for asks in unit.asks),
             *chain.from_iterable(tables.leavers),
             *chain.from_iterable(tables.enterers),
         ]
+        return reduction, rules.numbers(layout.regions + program.cpus)
 
     def _resumes(self, run: _Asking, question: Question) -> bool:
         """Whether there is a checkpoint of the unreduced search."""
@@ -325,6 +358,7 @@ class _NativeSearch(BegunSearch):
         result.transitions = answer["transitions"]
         result.depth = answer["depth"]
         result.memory = answer["bytes"]
+        self._note_facts(answer)
         if "all" in answer:
             names = projection_of(self.interpreter.layout).names
             sets = Members(*answer["all"]), Members(*answer["at_rest"])
@@ -447,6 +481,7 @@ class _PreparedSearch(_NativeSearch):
 
     def __init__(self, prepared: Prepared, build: Callable[[], System]) -> None:
         self.judge_bring_up = True
+        self.broken_facts = {}
         self.prepared = prepared
         self.build = build
         self.result = Result(

@@ -49,6 +49,8 @@ def check_text(verdicts: Sequence[Verdict], stale: Sequence[Acceptance] = ()) ->
             result.append(f"{where}{verdict.note}\n", style=_CAUTION)
         for text in reduction_texts(verdict):
             result.append(f"{where}{text}\n")
+        for text in verdict.broken_facts:
+            result.append(f"{where}{text}\n")
         for label in verdict.unreached if verdict.stopped is None else ():
             result.append(f'{where}never reached: "{label}"\n', style=_CAUTION)
     modes = [verdict.spec.mode for verdict in verdicts]

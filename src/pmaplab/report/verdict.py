@@ -65,8 +65,8 @@ class Verdict:
     bring-up; ``seconds`` is its time, ``build_seconds`` what compiling took before
     it.  ``engine`` did it; ``note`` says why that is not the one asked for.
     ``reductions`` were used, and ``passed`` states on the way not kept, or it was
-    ``searched_again`` without those of searches.  ``savings`` are searches without each,
-    where they were asked for.
+    ``searched_again`` without those of searches; ``broken_facts`` says why ownership facts
+    were not.  ``savings`` are searches without each, where they were asked for.
     """
 
     spec: RunSpec
@@ -89,6 +89,7 @@ class Verdict:
     passed: int = 0
     searched_again: bool = False
     savings: tuple[Saved, ...] = ()
+    broken_facts: tuple[str, ...] = ()
     tree: Used | None = None
     # The entries of the user's file that accepted something.
     matched: tuple[Acceptance, ...] = ()
@@ -293,6 +294,7 @@ def judge(
         ),
         passed=result.passed,
         searched_again=result.searched_again,
+        broken_facts=result.broken_facts,
         tree=subject.tree,
         matched=otherwise.matched,
     )

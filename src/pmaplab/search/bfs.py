@@ -100,7 +100,8 @@ class Result:
     was missed, where that is possible.  ``memory`` is what the search took at its end,
     in bytes, where the engine says so.  ``reductions`` were used, and ``passed`` states
     on the way not kept; or the search was done again without, because something
-    fails.  ``projected`` is what the states of a complete search hold in memory, if
+    fails.  ``broken_facts`` says of ownership facts why they were not used.
+    ``projected`` is what the states of a complete search hold in memory, if
     that was asked for.
     """
 
@@ -125,6 +126,7 @@ class Result:
     reductions: tuple[str, ...] = ()
     passed: int = 0
     searched_again: bool = False
+    broken_facts: tuple[str, ...] = ()
     at_rest: AtRest | None = None
     finals: tuple[State, ...] = ()
     rest: Rest[Any] | None = None

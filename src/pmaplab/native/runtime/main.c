@@ -93,8 +93,80 @@ static void read_reduction(struct search *s)
 	r->seen = numbers(s->memory);
 	r->guard = numbers(s->agents);
 	r->always = numbers(model_invariants * model_cpus);
+	r->asks = numbers(model_invariants * model_cpus * model_cpus);
 	r->leavers = numbers(model_cpus * r->regions);
 	r->enterers = numbers(model_cpus * r->regions);
+}
+
+static uint32_t *numbers_below(uint64_t count, uint64_t most)
+{
+	uint32_t *all = need(calloc(count + 1, sizeof(*all)));
+
+	for (uint64_t i = 0; i < count; i++) {
+		uint64_t value = number();
+
+		if (value >= most)
+			die("a rule has a number that does not exist");
+		all[i] = (uint32_t)value;
+	}
+	return all;
+}
+
+/* What there is by cell: numbers below `most`. */
+static void read_by_cell(struct search *s, struct by_cell *by, uint32_t most)
+{
+	uint64_t total = number();
+
+	by->first = numbers_below(s->memory + 1, total + 1);
+	by->at = numbers_below(total, most);
+}
+
+static void read_ownership(struct search *s)
+{
+	struct ownership *o;
+	uint32_t rules, atoms;
+
+	keyword("ownership");
+	rules = (uint32_t)number();
+	if (rules == 0)
+		return;
+	s->ownership = o = need(calloc(1, sizeof(*o)));
+	o->rules = rules;
+	o->names = (uint32_t)number();
+	atoms = (uint32_t)number();
+	o->rule = need(calloc(rules, sizeof(*o->rule)));
+	o->atom = need(calloc(atoms + 1, sizeof(*o->atom)));
+	o->wrong = need(calloc(o->names + 1, sizeof(*o->wrong)));
+	for (uint32_t i = 0, next = 0; i < rules; i++) {
+		struct rule *r = &o->rule[i];
+
+		r->name = number();
+		r->shared = number();
+		r->keepers = number();
+		r->enders = number();
+		r->changers = number();
+		r->concerned = number();
+		r->cell = number();
+		r->first_atom = next;
+		r->atoms = (uint32_t)number();
+		if (r->name >= o->names || r->atoms > atoms - next)
+			die("a rule is not what it should be");
+		next += r->atoms;
+		for (uint32_t n = 0; n < r->atoms; n++) {
+			struct atom *a = &o->atom[r->first_atom + n];
+
+			a->cell = number();
+			a->mask = number();
+			a->value = number();
+			a->equal = number();
+			a->writers = number();
+			a->rule = i;
+			if (a->cell >= s->memory)
+				die("a rule asks for a cell that does not exist");
+		}
+	}
+	read_by_cell(s, &o->rules_of, rules);
+	read_by_cell(s, &o->atoms_of, atoms);
 }
 
 static void read_projection(struct search *s)
@@ -163,6 +235,7 @@ static void read_input(struct search *s)
 	s->marks.must = number();
 	s->marks.must_not = number();
 	read_reduction(s);
+	read_ownership(s);
 	read_projection(s);
 	keyword("rest");
 	s->rest.cells = number();
@@ -227,9 +300,28 @@ static void print_projected(const char *name, const struct projected *found)
 	    found->low, found->high);
 }
 
+/* Which facts do not hold. */
+static void print_wrong(const struct search *s)
+{
+	const char *comma = "";
+
+	printf("\"wrong\": [");
+	for (uint32_t i = 0; s->ownership != NULL && i < s->ownership->names; i++) {
+		const struct wrong *wrong = &s->ownership->wrong[i];
+
+		if (!wrong->found)
+			continue;
+		printf("%s[%" PRIu32 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 "]", comma, i,
+		    wrong->point, wrong->agent, wrong->cell, wrong->how);
+		comma = ", ";
+	}
+	printf("], ");
+}
+
 static void print_result(struct search *s)
 {
-	static const char *why[] = {"", "states", "time", "memory", "first", "error", "parent", "wide", "signal", "found"};
+	static const char *why[] = {"", "states", "time", "memory", "first", "error", "parent", "wide", "signal", "found", "fact",
+	    "beyond"};
 	unsigned count = 0;
 	uint64_t passed = 0;
 	struct path *paths = need(calloc(model_invariants + 4, sizeof(*paths)));
@@ -265,6 +357,7 @@ static void print_result(struct search *s)
 	print_bits("exempt", &s->exempt, 64);
 	printf("\"bytes\": %" PRIu64 ", \"components\": %u, \"repacks\": %" PRIu64 ", ",
 	    memory_used(s), s->components, s->repacks);
+	print_wrong(s);
 	if (s->projection.wanted && s->complete) {
 		if (project(s))
 			die("there is not enough memory");

@@ -8,6 +8,7 @@
 #include "history.c"
 #include "steps.c"
 #include "invariants.c"
+#include "ownership.c"
 #include "reduce.c"
 #include "layout.c"
 #include "repack.c"

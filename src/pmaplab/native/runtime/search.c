@@ -60,11 +60,13 @@ static int thread_open(struct search *s, struct thread *t)
 	t->batch_room = 4 * BATCH;
 	t->batch = calloc(t->batch_room, sizeof(*t->batch));
 	t->out = calloc(OUT, sizeof(*t->out));
+	t->marked = calloc(model_cpus, sizeof(*t->marked));
+	t->changed = calloc(s->ownership == NULL ? 1 : s->ownership->rules + 1, sizeof(*t->changed));
 	t->found_room = 64;
 	t->found = calloc(t->found_room, sizeof(*t->found));
 	return t->base && t->row && t->labels && t->machine.labels && t->machine.read && t->machine.wrote &&
 	    t->machine.s && t->batch &&
-	    t->out && t->found ? 0 : -1;
+	    t->out && t->found && t->changed && t->marked ? 0 : -1;
 }
 
 /* --- one thread ------------------------------------------------------------------ */
@@ -515,6 +517,13 @@ static int begin_or_resume(struct search *s)
 	return 0;
 }
 
+/* Whether it is to be searched in another way. */
+static int gives_up(const struct search *s)
+{
+	return s->stopped == STOPPED_FOUND || s->stopped == STOPPED_FACT ||
+	    s->stopped == STOPPED_BEYOND;
+}
+
 void search_run(struct search *s)
 {
 	double kept = s->started = s->reported = now();
@@ -532,7 +541,7 @@ void search_run(struct search *s)
 		}
 		if (run_level(s, from, to)) {
 			if (s->checkpoint[0] && s->stopped != STOPPED_ERROR &&
-			    s->stopped != STOPPED_WIDE && s->stopped != STOPPED_FOUND)
+			    s->stopped != STOPPED_WIDE && !gives_up(s))
 				checkpoint_write(s, to, before);
 			break;
 		}
@@ -558,8 +567,8 @@ void search_run(struct search *s)
 		s->complete = 0;
 		stop(s, STOPPED_MEMORY);
 	}
-	if (s->stopped == STOPPED_FOUND)
+	if (gives_up(s))
 		s->complete = 0;
-	if (s->checkpoint[0] && (s->complete || s->stopped == STOPPED_FOUND))
+	if (s->checkpoint[0] && (s->complete || gives_up(s)))
 		checkpoint_remove();
 }

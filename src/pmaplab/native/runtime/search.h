@@ -20,6 +20,7 @@
 #include "lanes.h"
 #include "memo.h"
 #include "model.h"
+#include "ownership.h"
 #include "reduce.h"
 #include "store.h"
 
@@ -135,7 +136,8 @@ enum pause { RUN, MAKE_ROOM = 1, GROW_LANES = 2, FORGET = 4, REPACK = 8, STOP = 
 
 enum stop {
 	NOT_STOPPED, STOPPED_STATES, STOPPED_TIME, STOPPED_MEMORY, STOPPED_FIRST, STOPPED_ERROR,
-	STOPPED_PARENT, STOPPED_WIDE, STOPPED_SIGNAL, STOPPED_FOUND
+	STOPPED_PARENT, STOPPED_WIDE, STOPPED_SIGNAL, STOPPED_FOUND, STOPPED_FACT,
+	STOPPED_BEYOND
 };
 
 struct pending {
@@ -192,6 +194,9 @@ struct thread {
 	unsigned failures;	/* transitions of one expansion that fail */
 	uint64_t transitions, added;
 	uint64_t passed, passed_now;	/* states that were not kept; of one expansion */
+	uint64_t *marked;	/* by CPU: regions that the step which was just run changes */
+	struct rule_change *changed;	/* rules that the step which was just run changes */
+	unsigned changed_count;
 	pthread_t id;
 };
 
@@ -238,6 +243,7 @@ struct search {
 	uint64_t *conflicts;		/* by the number of such a set: agents */
 	unsigned concerns_count;
 	struct reduction *reduction;	/* NULL for none */
+	struct ownership *ownership;	/* NULL for none */
 	struct mask *mask;
 	unsigned masks;
 	struct outcomes *many;
@@ -316,6 +322,8 @@ static inline uint64_t conflicts_of(const struct search *s, const struct wide *v
 	return s->conflicts[value->lane[0] >> CONCERNS_SHIFT & (MOST_CONCERNS - 1)];
 }
 
+/* The number of the mask by which that is kept. */
+uint16_t mask_of_agent(const struct search *s, unsigned agent, const struct wide *state);
 /* What an agent can do in a state: one difference, or what else there is to say. */
 enum expanded agent_value(struct thread *t, const struct wide *state, unsigned agent,
     struct wide *value);
@@ -396,10 +404,30 @@ int steps_move(struct search *s, struct wide (*moved)(const void *how, const str
 /* Room for the masks of as many contents as there can be now. */
 int steps_fit(struct search *s);
 
+/* --- ownership.c --------------------------------------------------------------- */
+
+/* Check what a step that was just run has come to, and note which rules it changes.
+ * Whatever depends on more of the state than the step adds that to `touched`. */
+void ownership_outcome(struct thread *t, unsigned agent, uint64_t *touched);
+/* Check what an attempt of a step has touched. */
+void ownership_attempt(struct thread *t, unsigned agent, uint64_t *touched);
+/* Of those who may write or touch a cell, who may while the agent does not move. */
+uint64_t ownership_narrowed(const struct thread *t, unsigned agent, uint64_t cell, int written,
+    uint64_t by_tables, uint64_t *touched);
+/* Who conflicts with what the step does to a cell, and may do so by the tables. */
+uint64_t ownership_touchers(const struct thread *t, unsigned agent, uint64_t cell, int written,
+    uint64_t by_tables, uint64_t *touched);
+/* Who may break a rule that the step may end, or one of its name. */
+uint64_t ownership_disturbed(const struct thread *t);
+
 /* --- reduce.c ------------------------------------------------------------------- */
 
 /* Begin to note what a step does. */
 void forget_access(struct thread *t);
+/* Note what a step that was just run has come to. */
+void note_outcome(struct thread *t);
+/* Whether the agent may do what was noted. */
+int is_within(const struct thread *t, unsigned agent);
 /* What was noted of a step conflicts with these agents; -1 for an error.  What else
  * that depends on is added to `touched`. */
 int step_conflicts(struct thread *t, const struct wide *state, unsigned agent, uint64_t *touched,

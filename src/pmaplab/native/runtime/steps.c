@@ -337,7 +337,7 @@ static enum expanded run_step(struct thread *t, const struct wide *state, unsign
 	uint64_t conflicts = ANYBODY;
 	int failed = 0, ended = 0;
 
-	if (s->reduction != NULL)
+	if (s->reduction != NULL || s->ownership != NULL)
 		forget_access(t);
 	m->given_count = 0;
 	memset(t->labels, 0, words * sizeof(uint64_t));
@@ -369,12 +369,20 @@ static enum expanded run_step(struct thread *t, const struct wide *state, unsign
 			continue;
 		}
 		ended |= m->s[a->base] == DONE;
+		if (s->reduction != NULL)
+			note_outcome(t);
+		if (s->ownership != NULL)
+			ownership_outcome(t, agent, &touched);
 		if (difference_of(t, a, state, &difference))
 			return NO_ROOM;
 		if (push_found(t, &difference))
 			return BROKEN;
 	} while (next_choices(m));
 	merge_labels(s, t->labels);
+	if (s->ownership != NULL)
+		ownership_attempt(t, agent, &touched);
+	if (s->reduction != NULL && !is_within(t, agent))
+		stop(s, STOPPED_BEYOND);
 	if (s->reduction != NULL && transitions == 0)
 		conflicts = step_waits(t);
 	else if (s->reduction != NULL && transitions == 1 && !failed && !ended &&
@@ -417,6 +425,11 @@ static enum expanded run_step(struct thread *t, const struct wide *state, unsign
 	}
 	pthread_mutex_unlock(&s->lock);
 	return EXPANDED;
+}
+
+uint16_t mask_of_agent(const struct search *s, unsigned agent, const struct wide *state)
+{
+	return __atomic_load_n(mask_at(s, &s->agent[agent], state), __ATOMIC_ACQUIRE);
 }
 
 enum expanded agent_value(struct thread *t, const struct wide *state, unsigned agent,
