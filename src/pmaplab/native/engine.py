@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any, Generic, NoReturn
 
@@ -16,6 +16,7 @@ from pmaplab.native.build import worker
 from pmaplab.native.codegen import generate
 from pmaplab.native.groups import components
 from pmaplab.native.protocol import NOTHING_AT_REST, WORD, Question, RestQuestion, ask
+from pmaplab.native.symmetry import closed, symmetry_numbers
 from pmaplab.search.bfs import (
     ASSERTIONS,
     PROGRESS,
@@ -33,8 +34,9 @@ from pmaplab.search.independence import MOST_PASSED, independence
 from pmaplab.search.interpreter import State
 from pmaplab.search.projection import Members, Projected, marks_at_rest, projection_of
 from pmaplab.search.reduced import FailureKnownError, at_first, left, look_around, went_back
-from pmaplab.search.reductions import NO_REDUCTIONS, PARTIAL_ORDER, Reductions
+from pmaplab.search.reductions import NO_REDUCTIONS, PARTIAL_ORDER, SYMMETRY, Reductions
 from pmaplab.search.run import Move
+from pmaplab.search.symmetry import Kind, Symmetry, ToldApart, symmetry_of
 from pmaplab.search.translate import DONE
 from pmaplab.system import System
 
@@ -127,6 +129,8 @@ class RestCells(Generic[Seen]):
 
 class _NativeSearch(BegunSearch):
     rest: RestCells[Any] | None = None
+    # The permutations of the search that is under way.
+    group: Symmetry | None = None
     way_found: tuple[Move, ...] | None = None
 
     def run(
@@ -193,7 +197,7 @@ class _NativeSearch(BegunSearch):
 
     def _ask(self, run: _Asking, question: Question) -> dict[str, Any]:
         """The answer, with components that are fine enough."""
-        for parts in components(self.interpreter.layout):
+        for parts in self._components():
             asked = replace(question, components=parts)
             if run.checkpoint is not None:
                 asked = _with_checkpoint(asked, run.model, run.checkpoint)
@@ -208,6 +212,10 @@ class _NativeSearch(BegunSearch):
                 raise NotNative("with other components a checkpoint is of no use")
         raise NotNative("the states are too many for its words")
 
+    def _components(self) -> Iterator[list[list[int]]]:
+        parts = components(self.interpreter.layout)
+        return parts if self.group is None else closed(self.group, parts)
+
     def _reduced(
         self,
         run: _Asking,
@@ -218,7 +226,7 @@ class _NativeSearch(BegunSearch):
     ) -> dict[str, Any] | None:
         """The answer of a reduced search, or that of a short one; None where the
         search is to be done without reductions."""
-        if PARTIAL_ORDER not in reductions.names or self._resumes(run, question):
+        if not reductions.names or self._resumes(run, question):
             return None
         if reductions.beyond:
             short = at_first(limits, reductions)
@@ -230,6 +238,8 @@ class _NativeSearch(BegunSearch):
                 return answer
             if answer["violations"]:
                 return None
+        if PARTIAL_ORDER not in reductions.names:
+            return self._symmetric(run, replace(question, stop_at_first=False), limits, started)
         numbers = self._reduction()
         if numbers is None:
             return None
@@ -243,6 +253,76 @@ class _NativeSearch(BegunSearch):
             return None
         self.result.reductions, self.result.passed = (PARTIAL_ORDER,), answer["passed"]
         return answer
+
+    def _symmetric(
+        self, run: _Asking, question: Question, limits: Limits, started: float
+    ) -> dict[str, Any] | None:
+        """The answer of a search with those symmetries that are some; None where there
+        are none, or something fails."""
+        result, interpreter = self.result, self.interpreter
+        told: tuple[ToldApart, ...] = ()
+        while not result.violations:
+            named = {each.kind for each in told}
+            kinds = [kind for kind in self.system.symmetries if kind.name not in named]
+            self.group, used, constant = symmetry_of(
+                interpreter.layout, interpreter.code.numbers, result.start, kinds
+            )
+            result.told_apart = told = (*told, *constant)
+            if self.group is None:
+                break
+            asked = replace(
+                question,
+                symmetry=symmetry_numbers(self.group),
+                seconds=left(limits, started).seconds or 0,
+            )
+            later = self._resumes_with_fewer(run, question, used)
+            answer = self._ask(replace(run, checkpoint=None) if later else run, asked)
+            if answer["stopped"] == "apart":
+                told = (*told, *self._told_apart(self.group, used, answer["told"]))
+                continue
+            group, self.group = self.group, None
+            if answer["stopped"] == "found":
+                result.searched_again = True
+                return None
+            result.reductions, result.symmetries = (SYMMETRY,), tuple(k.name for k in used)
+            first = group.orbit(*interpreter.split(result.start)) - 1
+            result.images = answer["images"] + first
+            return answer
+        return None
+
+    def _told_apart(
+        self, group: Symmetry, used: Sequence[Kind], told: dict[str, int]
+    ) -> tuple[ToldApart, ...]:
+        """What the worker says, in words: one kind, or all that were used."""
+        program = self.system.program
+        if told["invariant"] >= 0:
+            name = program.invariants[told["invariant"]].function
+            loc = program.functions[name].loc
+        else:
+            name, item = self.interpreter.code.places[told["point"]]
+            loc = item.loc
+        names = [kind.name for kind in used]
+        if told["by"]:
+            names = [group.permutations[told["by"] - 1].kinds[-1]]
+        return tuple(ToldApart(kind, name, loc) for kind in names)
+
+    def _resumes_with_fewer(self, run: _Asking, question: Question, kinds: Sequence[Kind]) -> bool:
+        """Whether there is a checkpoint of a search with some of the kinds: the one with
+        all of them will come to the same end as before."""
+        if run.checkpoint is None:
+            return False
+        layout, numbers = self.interpreter.layout, self.interpreter.code.numbers
+        for count in range(1, len(kinds)):
+            for some in combinations(kinds, count):
+                group, _, _ = symmetry_of(layout, numbers, self.result.start, some)
+                if group is None:
+                    continue
+                parts = next(closed(group, components(layout)))
+                asked = replace(question, symmetry=symmetry_numbers(group), components=parts)
+                # The limit of time is no part of it.
+                if checkpoints.belongs(run.checkpoint, _identity(asked, run.model)):
+                    return True
+        return False
 
     def _reduction(self) -> list[int] | None:
         """The numbers of the partial-order reduction, as runtime/main.c reads them;

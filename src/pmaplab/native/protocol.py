@@ -49,7 +49,8 @@ class Question:
 
     A lane has ``bits`` bits.  ``agents`` has for each its first cell,
     its CPU, and whether it has work of its own.  ``reduction`` are the numbers of a
-    partial-order reduction (engine), or a 0.  What the states hold in the cells of
+    partial-order reduction (engine), or a 0, ``symmetry`` those of a group of permutations
+    (symmetry).  What the states hold in the cells of
     ``projection`` is counted, where the search is complete.  Every ``checkpoint_seconds`` the
     search is kept in a file of the worker's folder, under the name ``checkpoint``,
     unless that is empty.
@@ -67,6 +68,7 @@ class Question:
     components: Sequence[Sequence[int]]
     agents: Sequence[tuple[int, int, bool]]
     reduction: Sequence[int] = (0,)
+    symmetry: Sequence[int] = (0,)
     projection: Projection | None = None
     checkpoint: str = ""
     checkpoint_seconds: float = 60.0
@@ -92,6 +94,7 @@ class Question:
         lines.append(f"agents {len(self.agents)}")
         lines += [f"{base} {cpu} {int(works)}" for base, cpu, works in self.agents]
         lines.append(f"reduction {_numbers(self.reduction)}")
+        lines.append(f"symmetry {_numbers(self.symmetry)}")
         lines += _projection(self.projection)
         return "\n".join([*lines, self.rest.text(), "go", ""])
 

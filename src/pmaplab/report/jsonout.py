@@ -58,6 +58,18 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "note": verdict.note,
         "reductions": list(verdict.reductions),
         "passed": verdict.passed,
+        "images": verdict.images,
+        "symmetries": list(verdict.symmetries),
+        "told_apart": [
+            {
+                "kind": told.kind,
+                "function": told.function or None,
+                "cell": told.cell or None,
+                "file": told.loc.file,
+                "line": told.loc.line,
+            }
+            for told in verdict.told_apart
+        ],
         "searched_again": verdict.searched_again,
         "failed": None if trace is None else failed_to_json(trace.failed),
         "trace": [] if trace is None else [step_to_json(step) for step in trace.steps],

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from pmaplab.report.accepted import Acceptance
 from pmaplab.report.verdict import ACCEPTED, HOLDS, VIOLATED, Judged, Verdict, counted
+from pmaplab.search.reductions import PARTIAL_ORDER, SYMMETRY
 from pmaplab.search.simulate import Run
 from pmaplab.system import Bounds
 
@@ -63,9 +64,20 @@ def reduction_texts(verdict: Verdict) -> list[str]:
     """What the search left out, in words."""
     if verdict.searched_again:
         return ["searched again without reductions, since something fails"]
-    return [
-        f"reduced by {name}: {verdict.passed:,} times a state was passed and not kept"
-        for name in verdict.reductions
+    texts = []
+    if PARTIAL_ORDER in verdict.reductions:
+        texts.append(
+            f"reduced by {PARTIAL_ORDER}: {verdict.passed:,} times a state was passed and not kept"
+        )
+    if SYMMETRY in verdict.reductions:
+        texts.append(
+            f"reduced by {SYMMETRY} of {' and '.join(verdict.symmetries)}: "
+            f"{verdict.images:,} images of states were not kept"
+        )
+    return texts + [
+        f"no {SYMMETRY} of {told.kind}: {told.function or told.cell} tells them apart "
+        f"({told.loc.file}:{told.loc.line})"
+        for told in verdict.told_apart
     ]
 
 

@@ -16,6 +16,7 @@ from pmaplab.native.choose import DEFAULT_ENGINE, Engine, search_with
 from pmaplab.report.accepted import Acceptance, check_properties
 from pmaplab.report.otherwise import Accepted, Otherwise, search_otherwise
 from pmaplab.search.bfs import ASSERTIONS, PROGRESS, Limits, Progress, Result
+from pmaplab.search.symmetry import ToldApart
 from pmaplab.spec import RunSpec, showing_source
 from pmaplab.system import Bounds, System
 from pmaplab.trace.record import Trace, record
@@ -57,8 +58,9 @@ class Verdict:
     ``depth`` counts the levels of the search, behind ``prefix`` steps of
     bring-up; ``seconds`` is its time, ``build_seconds`` what compiling took before
     it.  ``engine`` did it; ``note`` says why that is not the one asked for.
-    ``reductions`` were used, and ``passed`` states on the way not kept, or it was
-    ``searched_again`` without them.
+    ``reductions`` were used, and ``passed`` states on the way not kept, ``images`` of
+    kept states by ``symmetries`` of these names; or it was ``searched_again`` without.
+    ``told_apart`` are symmetries that are none.
     """
 
     spec: RunSpec
@@ -79,6 +81,9 @@ class Verdict:
     note: str | None
     reductions: tuple[str, ...] = ()
     passed: int = 0
+    images: int = 0
+    symmetries: tuple[str, ...] = ()
+    told_apart: tuple[ToldApart, ...] = ()
     searched_again: bool = False
     tree: Used | None = None
     # The entries of the user's file that accepted something.
@@ -199,6 +204,9 @@ def judge(
         note=result.note,
         reductions=result.reductions,
         passed=result.passed,
+        images=result.images,
+        symmetries=result.symmetries,
+        told_apart=result.told_apart,
         searched_again=result.searched_again,
         tree=system.tree,
         matched=otherwise.matched,

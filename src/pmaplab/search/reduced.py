@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pmaplab.errors import ModelError
@@ -31,6 +32,7 @@ from pmaplab.search.bfs import (
 from pmaplab.search.independence import MOST_PASSED, alone, independence
 from pmaplab.search.interpreter import Interpreter, State
 from pmaplab.search.reductions import NO_REDUCTIONS, PARTIAL_ORDER, Reductions
+from pmaplab.search.symmetric import search_symmetric
 from pmaplab.search.translate import DONE
 from pmaplab.system import System
 
@@ -76,7 +78,7 @@ def search_reduced(
             projected=projected,
         )
 
-    if PARTIAL_ORDER not in reductions.names:
+    if not reductions.names:
         return unreduced(limits)
     if reductions.beyond:
         result = unreduced(at_first(limits, reductions))
@@ -84,6 +86,8 @@ def search_reduced(
             return result
         if result.violations:
             return unreduced(left(limits, started))
+    if PARTIAL_ORDER not in reductions.names:
+        return _without_images(system, limits, judge_bring_up, progress, started, unreduced)
     with unpaused():
         try:
             run = _Reduced(system, left(limits, started), False, judge_bring_up, progress)
@@ -95,6 +99,31 @@ def search_reduced(
             why = error
     result = unreduced(left(limits, started))
     if not isinstance(why, FailureKnownError):
+        went_back(result, why)
+    result.seconds = time.monotonic() - started
+    return result
+
+
+def _without_images(
+    system: System,
+    limits: Limits,
+    judge_bring_up: bool,
+    progress: Progress | None,
+    started: float,
+    unreduced: Callable[[Limits], Result],
+) -> Result:
+    """One state of each orbit, or all, where something fails or nothing is symmetric."""
+    found, why = None, None
+    try:
+        found = search_symmetric(system, left(limits, started), judge_bring_up, progress)
+    except ModelError as error:
+        why = error
+    result = (
+        found.result if found is not None and found.result else unreduced(left(limits, started))
+    )
+    if found is not None:
+        result.told_apart = found.told_apart
+    if why is not None or (found is not None and found.fails):
         went_back(result, why)
     result.seconds = time.monotonic() - started
     return result

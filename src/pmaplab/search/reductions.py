@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pmaplab.errors import UsageError
 
 PARTIAL_ORDER = "partial-order"
-REDUCTIONS = (PARTIAL_ORDER,)
+SYMMETRY = "symmetry"
+REDUCTIONS = (PARTIAL_ORDER, SYMMETRY)
 AUTO, ALL, NONE = "auto", "all", "none"
 
 # A search of fewer states is done before a reduction has been prepared.

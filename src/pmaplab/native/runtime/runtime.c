@@ -9,6 +9,7 @@
 #include "steps.c"
 #include "invariants.c"
 #include "reduce.c"
+#include "symmetry.c"
 #include "layout.c"
 #include "repack.c"
 #include "checkpoint.c"

@@ -121,6 +121,7 @@ static int drain(struct thread *t)
 		i++;
 		if (how == STORED_BEFORE)
 			continue;
+		t->images += p->images;
 		t->out[t->out_count++] = narrow(p->key);
 		if ((p->concerns && judge_later(t, &p->to, p->key, p->concerns, s->level + 1)) ||
 		    (t->out_count == OUT && flush(t))) {
@@ -159,8 +160,16 @@ static int emit(struct thread *t, const struct wide *state, word key)
 		p->key = key;
 		p->concerns = concerns_of(s, &t->found[i]);
 		p->changed = 0;
+		p->images = 0;
 		if (s->reduction != NULL && run_on(t, &p->to, &p->concerns, &moved) != EXPANDED)
 			return -1;
+		if (s->symmetry != NULL) {
+			unsigned by;
+
+			if (representative(t, &p->to, &by, &p->images))
+				return -1;
+			p->concerns = image_of_units(s, by, p->concerns);
+		}
 		t->batch_count++;
 		for (unsigned n = 0; n < LANES; n++) {
 			if (p->to.lane[n] != state->lane[n]) {
@@ -450,9 +459,9 @@ int search_open(struct search *s)
 	if (history_open(&s->history))
 		return -1;
 	s->next_layout = FIRST_LAYOUT;
-	if (invariants_open(s))
+	if (invariants_open(s) || steps_open(s))
 		return -1;
-	return steps_open(s);
+	return s->symmetry == NULL ? 0 : symmetry_open(s);
 }
 
 /* The first state: number 0 of every component. */
@@ -520,13 +529,17 @@ void search_run(struct search *s)
 		uint64_t before = transitions(s);
 		int found = s->failure.found;
 
+		s->images = 0;
+		for (unsigned i = 0; i < s->threads; i++)
+			s->images += s->thread[i].images;
 		if (s->checkpoint[0] && now() - kept > s->checkpoint_seconds) {
 			checkpoint_write(s, to, before);
 			kept = now();
 		}
 		if (run_level(s, from, to)) {
 			if (s->checkpoint[0] && s->stopped != STOPPED_ERROR &&
-			    s->stopped != STOPPED_WIDE && s->stopped != STOPPED_FOUND)
+			    s->stopped != STOPPED_WIDE && s->stopped != STOPPED_FOUND &&
+			    s->stopped != STOPPED_APART)
 				checkpoint_write(s, to, before);
 			break;
 		}
@@ -552,8 +565,9 @@ void search_run(struct search *s)
 		s->complete = 0;
 		stop(s, STOPPED_MEMORY);
 	}
-	if (s->stopped == STOPPED_FOUND)
+	if (s->stopped == STOPPED_FOUND || s->stopped == STOPPED_APART)
 		s->complete = 0;
-	if (s->checkpoint[0] && (s->complete || s->stopped == STOPPED_FOUND))
+	if (s->checkpoint[0] && (s->complete || s->stopped == STOPPED_FOUND ||
+	    s->stopped == STOPPED_APART))
 		checkpoint_remove();
 }
