@@ -46,7 +46,6 @@ def read_symmetries(path: Path, options: Mapping[str, int]) -> tuple[Kind, ...]:
                 for at, values in enumerate(_tables(entry, "values", where), 1)
             ),
             entry.get("cpus", False) is True,
-            where,
         )
         for array in kind.objects:
             if array in arrays:

@@ -123,7 +123,7 @@ agent cpu0 cpu 0 context thread entry @main
 """
 CHOOSE = ("%i = choose 0:u32, 1:u32", "%p = index(@items:*[2 x item], %i)")
 LOCALS = "var %i: u32\nvar %p: *item\nvar %x: u32"
-KIND = Kind("items", 2, ("items",), (Values(INDEX, ("chosen",), ("main.i",)),), where="here")
+KIND = Kind("items", 2, ("items",), (Values(INDEX, ("chosen",), ("main.i",)),))
 
 
 def items(*lines: str, kind: Kind = KIND, more: str = "") -> System:

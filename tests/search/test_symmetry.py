@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ir.runnable import quick
-from pmaplab.errors import InputError
 from pmaplab.ir.cut import cut
 from pmaplab.ir.nodes import Program
 from pmaplab.ir.parser import parse_program
@@ -84,9 +83,8 @@ ITEMS = Kind(
         Values(LIKE, ("item.place", "place"), ("*.l",), like="items.place", mask=0xFFFFF000),
         Values(SET, ("set",), bits=4),
     ),
-    where="here",
 )
-CPUS = Kind("CPUs", 2, ("own", "item.marks"), (), cpus=True, where="there")
+CPUS = Kind("CPUs", 2, ("own", "item.marks"), (), cpus=True)
 
 
 def made() -> Interpreter:
@@ -241,19 +239,26 @@ def test_a_group_that_is_too_large() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    "values",
     [
-        (Values(SET, ("number",)), "a set of items is declared as more than that"),
-        (Values(INDEX, ("number",)), "the value 0 tells two things"),
-        (Values(INDEX, ("place",)), "looked at in two ways"),
-        (Values(LIKE, ("number",), like="items.word"), "there is no items.word"),
+        Values(SET, ("number",)),
+        Values(INDEX, ("number",), blocks=2),
+        Values(INDEX, ("place",)),
+        Values(LIKE, ("number",), like="items.word"),
+        Values(LIKE, ("number",), like="others.word"),
+        Values(LIKE, ("number",), like="items.next"),
+        Values(LIKE, ("number",), like="items.place", mask=0x1000),
     ],
 )
-def test_declarations_that_contradict_each_other(values: Values, message: str) -> None:
-    machine = made()
-    kind = replace(ITEMS, values=(values, *ITEMS.values))
-    with pytest.raises(InputError, match=f"^here: .*{message}"):
-        symmetry_of(machine.layout, machine.code.numbers, machine.initial(), (kind,))
+def test_the_first_of_two_declarations_counts(values: Values) -> None:
+    """Or the one that says something."""
+    machine, items = group(ITEMS)
+    _, others = group(replace(ITEMS, values=(*ITEMS.values, values)), machine=machine)
+    state = [*machine.initial()]
+    state[machine.layout.address("number")] = 2
+    state[machine.layout.address("place")] = 4096
+    for number in range(5):
+        assert image(machine, others, number, state) == image(machine, items, number, state)
 
 
 def test_paths_have_limits() -> None:

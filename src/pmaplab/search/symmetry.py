@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import factorial, prod
 
-from pmaplab.errors import InputError, IRError, Location
+from pmaplab.errors import IRError, Location
 from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.footprint import cells_by_key, may_read, written_cells
 from pmaplab.ir.layout import Layout
@@ -70,7 +70,6 @@ class Kind:
     objects: tuple[str, ...]
     values: tuple[Values, ...] = ()
     cpus: bool = False
-    where: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +196,7 @@ def symmetry_of(
 
     ``numbers`` are those of the points (search/translate), ``start`` is the first state.
     Kinds that would make the group larger than MOST_PERMUTATIONS are left out, the last
-    ones first.  Raises InputError for declarations that contradict each other.
+    ones first.
     """
     present = [kind for each in kinds if (kind := _there(layout, each)) is not None]
     told: list[ToldApart] = []
@@ -415,42 +414,34 @@ class _Builder:
     def _value_map(
         self, declared: Sequence[tuple[Kind, Values]], orders: Mapping[Kind, tuple[int, ...]]
     ) -> ValueMap:
-        if any(values.how == SET for _, values in declared):
-            kind, values = declared[0]
-            if len(declared) > 1:
-                raise InputError(
-                    f"{kind.where}: a set of {kind.name} is declared as more than that"
-                )
+        kind, values = declared[0]
+        if values.how == SET:
             bits = values.bits
             return ValueMap(
                 None, bits=tuple(n * bits + bit for n in orders[kind] for bit in range(bits))
             )
+        # Of declarations that contradict each other the first one counts.
         table: dict[int, int] = {}
-        masks = {values.mask for _, values in declared}
-        for kind, values in declared:
-            if len(masks) > 1:
-                raise InputError(f"{kind.where}: one cell or local is looked at in two ways")
-            for told in self._told(kind, values):
-                for number, value in enumerate(told):
-                    if value in table:
-                        raise InputError(
-                            f"{kind.where}: the value {value} tells two things of one cell or local"
-                        )
-                    table[value] = told[orders[kind][number]]
-        return ValueMap(table, masks.pop())
+        for kind, others in declared:
+            for told in self._told(kind, others) if others.mask == values.mask else ():
+                if len(set(told)) == kind.count and not table.keys() & set(told):
+                    table |= {v: told[orders[kind][number]] for number, v in enumerate(told)}
+        return ValueMap(table, values.mask)
 
     def _told(self, kind: Kind, values: Values) -> list[list[int]]:
-        """The integers that tell the objects, by their numbers."""
+        """The integers that tell the objects, by their numbers; none where the program has
+        other ones."""
         if values.how == INDEX:
             return [[k * kind.count + n for n in range(kind.count)] for k in range(values.blocks)]
         array, _, field = values.like.partition(".")
-        if array not in self.program.globals:
+        if values.how == SET or array not in self.program.globals:
             return []
         try:
             cells = [self.layout.address(array, f"[{n}].{field}") for n in range(kind.count)]
         except IRError:
-            raise InputError(f"{kind.where}: there is no {values.like}") from None
-        return [[int(self.start[cell]) for cell in cells]]
+            return []
+        told = [int(self.start[cell]) for cell in cells]
+        return [told] if all(value & values.mask == value for value in told) else []
 
     # --- constants ------------------------------------------------------------------------
 
