@@ -57,13 +57,11 @@ static uint64_t value_image(const struct search *s, const struct permutation *p,
 static void memory_image(const struct search *s, const struct permutation *p, const uint64_t *cells,
     uint64_t *image)
 {
-	for (uint64_t i = 0; i < s->memory; i++) {
-		uint64_t map = s->symmetry->map_of[i];
+	memcpy(image, cells, s->memory * sizeof(*image));
+	for (uint64_t i = 0; i < p->changes; i++) {
+		uint64_t cell = p->changed[i];
 
-		if (map == MAP_STAYS)
-			image[i] = cells[i];
-		else
-			image[p->cell[i]] = value_image(s, p, map, cells[i]);
+		image[p->cell[cell]] = value_image(s, p, s->symmetry->map_of[cell], cells[cell]);
 	}
 }
 
@@ -90,13 +88,14 @@ static uint64_t part_cells(const struct search *s, unsigned agent)
 	return s->component[s->agent[agent].component].cells;
 }
 
+/* Of the memory and one agent's part; a step looks at nothing else. */
 static void row_image(const struct search *s, const struct permutation *p, const uint64_t *cells,
-    uint64_t *image)
+    unsigned agent, uint64_t *image)
 {
 	memory_image(s, p, cells, image);
-	for (unsigned i = 0; i < s->agents; i++)
-		part_image(s, p, &cells[s->agent[i].base], part_cells(s, i),
-		    &image[s->agent[p->agent[i]].base]);
+	memcpy(&image[s->memory], &cells[s->memory], (s->cells - s->memory) * sizeof(*image));
+	part_image(s, p, &cells[s->agent[agent].base], part_cells(s, agent),
+	    &image[s->agent[p->agent[agent]].base]);
 }
 
 /* The number of the image of a content; -1 when its field has no room. */
@@ -112,7 +111,7 @@ static int image_number(struct thread *t, struct permutation *p, unsigned compon
 		*image = number;
 		return 0;
 	}
-	known = __atomic_load_n(&p->image[component][number], __ATOMIC_RELAXED);
+	known = __atomic_load_n(&p->image[component][number], __ATOMIC_ACQUIRE);
 	if (known) {
 		*image = known - 1;
 		return 0;
@@ -128,7 +127,7 @@ static int image_number(struct thread *t, struct permutation *p, unsigned compon
 		request(s, REPACK);
 		return -1;
 	}
-	__atomic_store_n(&p->image[component][number], *image + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&p->image[component][number], *image + 1, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -291,7 +290,8 @@ static int run_all(struct search *s, struct machine *m, const uint64_t *cells, u
 }
 
 /* Whether `theirs` are the images of `ours`; -1 without memory. */
-static int are_images(struct search *s, struct mirror *mirror, const struct permutation *p)
+static int are_images(struct search *s, struct mirror *mirror, const struct permutation *p,
+    unsigned agent)
 {
 	const struct ran *ours = &mirror->ours, *theirs = &mirror->theirs;
 	uint64_t bytes = s->cells * sizeof(uint64_t);
@@ -313,7 +313,10 @@ static int are_images(struct search *s, struct mirror *mirror, const struct perm
 	for (unsigned i = 0; i < ours->count; i++) {
 		unsigned n;
 
-		row_image(s, p, &ours->row[i * s->cells], mirror->moved);
+		row_image(s, p, &ours->row[i * s->cells], agent, mirror->moved);
+		/* The rest is that of the state before. */
+		memcpy(&mirror->moved[s->agent[agent].base], &mirror->image[s->agent[agent].base],
+		    (p->agent[agent] != agent) * part_cells(s, agent) * sizeof(uint64_t));
 		for (n = 0; n < theirs->count; n++) {
 			if (!mirror->used[n] && memcmp(&theirs->row[n * s->cells], mirror->moved, bytes) == 0)
 				break;
@@ -338,12 +341,11 @@ int step_is_alike(struct thread *t, const struct wide *state, unsigned agent, ui
 		const struct permutation *p = &y->permutation[n];
 		int alike;
 
-		memcpy(mirror->image, s->start, s->cells * sizeof(*mirror->image));
-		row_image(s, p, mirror->base, mirror->image);
+		row_image(s, p, mirror->base, agent, mirror->image);
 		if (run_all(s, &mirror->machine, mirror->image, (unsigned)p->agent[agent],
 		    &mirror->theirs))
 			goto out_of_memory;
-		alike = are_images(s, mirror, p);
+		alike = are_images(s, mirror, p, agent);
 		if (alike < 0)
 			goto out_of_memory;
 		if (!alike) {
@@ -384,6 +386,19 @@ static void say(struct search *s, struct machine *m, const struct unit *u, struc
 	ran->error = how != FAILED && how != TAKEN;
 }
 
+/* Add where cells go, one bit each. */
+static void move_cells(const struct search *s, const uint64_t *to, const uint64_t *cells,
+    uint64_t *moved)
+{
+	for (uint64_t at = 0; at <= s->memory / 64; at++) {
+		for (uint64_t left = cells[at]; left; left &= left - 1) {
+			uint64_t cell = to[64 * at + (uint64_t)__builtin_ctzll(left)];
+
+			moved[cell / 64] |= (uint64_t)1 << cell % 64;
+		}
+	}
+}
+
 int unit_is_alike(struct thread *t, const struct unit *u)
 {
 	struct search *s = t->search;
@@ -405,10 +420,7 @@ int unit_is_alike(struct thread *t, const struct unit *u)
 			told_apart(s, n + 1, 0, (int)u->invariant);
 			return 0;
 		}
-		for (uint64_t cell = 0; cell < s->memory; cell++) {
-			if (m->read[cell / 64] >> cell % 64 & 1)
-				t->machine.read[p->back[cell] / 64] |= (uint64_t)1 << p->back[cell] % 64;
-		}
+		move_cells(s, p->back, m->read, t->machine.read);
 	}
 	return 1;
 }
@@ -424,10 +436,7 @@ void watch_images(struct thread *t, const struct unit *u)
 		unsigned unit = u->invariant * model_cpus + (unsigned)p->cpu[u->cpu];
 
 		memset(t->machine.read, 0, words * sizeof(*reads));
-		for (uint64_t cell = 0; cell < s->memory; cell++) {
-			if (reads[cell / 64] >> cell % 64 & 1)
-				t->machine.read[p->cell[cell] / 64] |= (uint64_t)1 << p->cell[cell] % 64;
-		}
+		move_cells(s, p->cell, reads, t->machine.read);
 		watch_cells(t, &s->unit[unit], unit_bit(unit));
 	}
 }
@@ -512,10 +521,16 @@ static int place_component(struct search *s, struct permutation *p, unsigned com
 static int open_permutation(struct search *s, struct permutation *p)
 {
 	p->back = calloc(s->memory, sizeof(*p->back));
-	if (p->back == NULL)
+	p->changed = calloc(s->memory, sizeof(*p->changed));
+	if (p->back == NULL || p->changed == NULL)
 		return -1;
-	for (uint64_t i = 0; i < s->memory; i++)
+	for (uint64_t i = 0; i < s->memory; i++) {
+		uint64_t map = s->symmetry->map_of[i];
+
 		p->back[p->cell[i]] = i;
+		if (map != MAP_STAYS && (p->cell[i] != i || !keeps_values(p, map)))
+			p->changed[p->changes++] = i;
+	}
 	for (unsigned i = 0; i < s->components; i++) {
 		if (place_component(s, p, i))
 			return -1;

@@ -26,6 +26,7 @@ struct permutation {
 	uint64_t *cell, *back;		/* of the memory: where each goes, and comes from */
 	uint64_t *agent, *cpu;		/* where each goes */
 	struct value_map *map;		/* those that are declared */
+	uint64_t *changed, changes;	/* cells that move, or whose value may */
 	unsigned to[MOST_COMPONENTS], from[MOST_COMPONENTS];	/* components */
 	int same[MOST_COMPONENTS];	/* it holds what it held */
 	uint32_t *place[MOST_COMPONENTS];	/* of its cells, in the image */
