@@ -17,9 +17,14 @@ from pmaplab.native import engine, protocol
 from pmaplab.native.engine import search_natively
 from pmaplab.search.bfs import Limits, Result, search
 from pmaplab.search.reduced import search_reduced
+from pmaplab.search.reductions import PARTIAL_ORDER, REDUCTIONS, SYMMETRY, Reductions
 from pmaplab.system import System
 from search.symmetric_systems import symmetric_systems
 from search.test_symmetric import ALWAYS, kernel
+
+
+def slow(*values: Any) -> Any:
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 def numbers(result: Result) -> tuple[Any, ...]:
@@ -85,11 +90,13 @@ def test_switches_of_processes() -> None:
     [
         ("switch", "nopcid", 2, 2, "CPUs", 62632, 82970),
         ("switch", "nopcid", 2, 3, "CPUs", 193691, 275701),
-        ("switch", "pcid+pti", 2, 3, "CPUs", 768027, 768408),
+        slow("switch", "pcid+pti", 2, 3, "CPUs", 768027, 768408),
         ("shootdown", "nopcid", 1, 2, "processes CPUs", 16209, 32354),
-        ("shootdown", "pcid+pti", 1, 2, "processes CPUs", 38253, 76355),
+        slow("shootdown", "pcid+pti", 1, 2, "processes CPUs", 38253, 76355),
         ("shootdown", "pcid+pti", 1, 3, "processes CPUs", 58903, 117655),
-        ("activate", "nopcid", 2, 2, "CPUs", 191587, 225755),
+        slow("activate", "nopcid", 2, 2, "CPUs", 191587, 225755),
+        slow("shootdown", "nopcid", 2, 2, "processes CPUs", 658633, 1481450),
+        slow("shootdown", "pcid+pti", 2, 2, "processes CPUs", 2540353, 5080091),
     ],
 )
 def test_what_holds_where(
@@ -112,6 +119,23 @@ def test_what_holds_where(
     if "processes" not in kinds:
         told = {each.kind: each.function for each in less.told_apart}
         assert told == {"processes": "vmspace_alloc"}
+
+
+@pytest.mark.parametrize("scenario", ["switch", "shootdown"])
+def test_where_both_reductions_are_asked_for(scenario: str, tmp_path: Path) -> None:
+    made = kernel(scenario, "nopcid", 1, 3 if scenario == "switch" else 2)
+    both = Reductions(frozenset(REDUCTIONS))
+    whole = search_natively(made, reductions=both)
+    assert whole.reductions == (PARTIAL_ORDER if scenario == "switch" else SYMMETRY,)
+    if scenario == "switch":
+        assert numbers(whole) == numbers(search_reduced(made, reductions=both))
+    some = search_natively(
+        made, reductions=both, limits=Limits(states=whole.states // 2), checkpoint=tmp_path
+    )
+    assert not some.complete and some.reductions == whole.reductions
+    found = search_natively(made, reductions=both, checkpoint=tmp_path)
+    assert numbers(found) == numbers(whole)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_interrupted_search_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

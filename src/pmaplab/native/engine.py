@@ -238,16 +238,18 @@ class _NativeSearch(BegunSearch):
                 return answer
             if answer["violations"]:
                 return None
-        if PARTIAL_ORDER not in reductions.names:
-            return self._symmetric(run, replace(question, stop_at_first=False), limits, started)
-        numbers = self._reduction()
-        if numbers is None:
+        question = replace(question, stop_at_first=False)
+        other = None
+        partial_order = PARTIAL_ORDER in reductions.names
+        if partial_order and (numbers := self._reduction()) is not None:
+            other = replace(question, reduction=numbers)
+        if SYMMETRY in reductions.names:
+            found = self._symmetric(run, question, limits, started, partial_order, other)
+            if found is not None or self.result.searched_again:
+                return found
+        if other is None:
             return None
-        rest = left(limits, started)
-        answer = self._ask(
-            run,
-            replace(question, reduction=numbers, stop_at_first=False, seconds=rest.seconds or 0),
-        )
+        answer = self._ask(run, replace(other, seconds=left(limits, started).seconds or 0))
         if answer["stopped"] == "found":
             self.result.searched_again = True
             return None
@@ -255,10 +257,17 @@ class _NativeSearch(BegunSearch):
         return answer
 
     def _symmetric(
-        self, run: _Asking, question: Question, limits: Limits, started: float
+        self,
+        run: _Asking,
+        question: Question,
+        limits: Limits,
+        started: float,
+        only_alike: bool,
+        other: Question | None,
     ) -> dict[str, Any] | None:
         """The answer of a search with those symmetries that are some; None where there
-        are none, or something fails."""
+        are none, or something fails; with ``only_alike`` also where agents are not alike
+        in the first state.  Then ``other`` may be asked."""
         result, interpreter = self.result, self.interpreter
         told: tuple[ToldApart, ...] = ()
         while not result.violations:
@@ -268,6 +277,9 @@ class _NativeSearch(BegunSearch):
                 interpreter.layout, interpreter.code.numbers, result.start, kinds
             )
             result.told_apart = told = (*told, *constant)
+            start = interpreter.split(result.start)
+            if only_alike and self.group is not None and not self.group.begins_alike(*start):
+                self.group = None
             if self.group is None:
                 break
             asked = replace(
@@ -275,7 +287,7 @@ class _NativeSearch(BegunSearch):
                 symmetry=symmetry_numbers(self.group),
                 seconds=left(limits, started).seconds or 0,
             )
-            later = self._resumes_with_fewer(run, question, used)
+            later = self._resumes_later(run, question, used, other)
             answer = self._ask(replace(run, checkpoint=None) if later else run, asked)
             if answer["stopped"] == "apart":
                 told = (*told, *self._told_apart(self.group, used, answer["told"]))
@@ -285,8 +297,7 @@ class _NativeSearch(BegunSearch):
                 result.searched_again = True
                 return None
             result.reductions, result.symmetries = (SYMMETRY,), tuple(k.name for k in used)
-            first = group.orbit(*interpreter.split(result.start)) - 1
-            result.images = answer["images"] + first
+            result.images = answer["images"] + group.orbit(*start) - 1
             return answer
         return None
 
@@ -306,23 +317,30 @@ class _NativeSearch(BegunSearch):
             names = [group.permutations[told["by"] - 1].kinds[-1]]
         return tuple(ToldApart(kind, name, loc) for kind in names)
 
-    def _resumes_with_fewer(self, run: _Asking, question: Question, kinds: Sequence[Kind]) -> bool:
-        """Whether there is a checkpoint of a search with some of the kinds: the one with
-        all of them will come to the same end as before."""
+    def _resumes_later(
+        self, run: _Asking, question: Question, kinds: Sequence[Kind], other: Question | None
+    ) -> bool:
+        """Whether there is a checkpoint of a search with some of the kinds, or of the
+        other one: that with all of them will come to the same end as before."""
         if run.checkpoint is None:
             return False
+        if other is not None and self._belongs(run, other, components(self.interpreter.layout)):
+            return True
         layout, numbers = self.interpreter.layout, self.interpreter.code.numbers
         for count in range(1, len(kinds)):
             for some in combinations(kinds, count):
                 group, _, _ = symmetry_of(layout, numbers, self.result.start, some)
                 if group is None:
                     continue
-                parts = next(closed(group, components(layout)))
-                asked = replace(question, symmetry=symmetry_numbers(group), components=parts)
-                # The limit of time is no part of it.
-                if checkpoints.belongs(run.checkpoint, _identity(asked, run.model)):
+                asked = replace(question, symmetry=symmetry_numbers(group))
+                if self._belongs(run, asked, closed(group, components(layout))):
                     return True
         return False
+
+    def _belongs(self, run: _Asking, question: Question, parts: Iterator[list[list[int]]]) -> bool:
+        """Whether there is a checkpoint of this search."""
+        name = _identity(replace(question, components=next(parts)), run.model)
+        return run.checkpoint is not None and checkpoints.belongs(run.checkpoint, name)
 
     def _reduction(self) -> list[int] | None:
         """The numbers of the partial-order reduction, as runtime/main.c reads them;
@@ -352,11 +370,7 @@ class _NativeSearch(BegunSearch):
 
     def _resumes(self, run: _Asking, question: Question) -> bool:
         """Whether there is a checkpoint of the unreduced search."""
-        if run.checkpoint is None:
-            return False
-        parts = next(iter(components(self.interpreter.layout)))
-        name = _identity(replace(question, components=parts), run.model)
-        return checkpoints.belongs(run.checkpoint, name)
+        return self._belongs(run, question, components(self.interpreter.layout))
 
     def _take(self, answer: dict[str, Any], limits: Limits) -> None:
         """Put what the worker found into the result."""

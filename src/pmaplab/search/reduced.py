@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pmaplab.errors import ModelError
@@ -31,8 +30,8 @@ from pmaplab.search.bfs import (
 )
 from pmaplab.search.independence import MOST_PASSED, alone, independence
 from pmaplab.search.interpreter import Interpreter, State
-from pmaplab.search.reductions import NO_REDUCTIONS, PARTIAL_ORDER, Reductions
-from pmaplab.search.symmetric import search_symmetric
+from pmaplab.search.reductions import NO_REDUCTIONS, PARTIAL_ORDER, SYMMETRY, Reductions
+from pmaplab.search.symmetric import Found, search_symmetric
 from pmaplab.search.translate import DONE
 from pmaplab.system import System
 
@@ -86,18 +85,28 @@ def search_reduced(
             return result
         if result.violations:
             return unreduced(left(limits, started))
-    if PARTIAL_ORDER not in reductions.names:
-        return _without_images(system, limits, judge_bring_up, progress, started, unreduced)
+    both, found = len(reductions.names) > 1, Found(None)
+    if SYMMETRY in reductions.names:
+        found = _without_images(system, left(limits, started), judge_bring_up, progress, both)
+        if found.result is not None or found.fails or not both:
+            result = found.result or unreduced(left(limits, started))
+            result.told_apart = found.told_apart
+            if found.fails:
+                went_back(result, found.error)
+            result.seconds = time.monotonic() - started
+            return result
     with unpaused():
         try:
             run = _Reduced(system, left(limits, started), False, judge_bring_up, progress)
             result = run.run()
+            result.told_apart = found.told_apart
             result.seconds = time.monotonic() - started
             return result
         except (FailureFoundError, ModelError) as error:
             # Of an error, the unreduced search gives the account.
             why = error
     result = unreduced(left(limits, started))
+    result.told_apart = found.told_apart
     if not isinstance(why, FailureKnownError):
         went_back(result, why)
     result.seconds = time.monotonic() - started
@@ -109,24 +118,12 @@ def _without_images(
     limits: Limits,
     judge_bring_up: bool,
     progress: Progress | None,
-    started: float,
-    unreduced: Callable[[Limits], Result],
-) -> Result:
-    """One state of each orbit, or all, where something fails or nothing is symmetric."""
-    found, why = None, None
+    only_alike: bool,
+) -> Found:
     try:
-        found = search_symmetric(system, left(limits, started), judge_bring_up, progress)
+        return search_symmetric(system, limits, judge_bring_up, progress, only_alike)
     except ModelError as error:
-        why = error
-    result = (
-        found.result if found is not None and found.result else unreduced(left(limits, started))
-    )
-    if found is not None:
-        result.told_apart = found.told_apart
-    if why is not None or (found is not None and found.fails):
-        went_back(result, why)
-    result.seconds = time.monotonic() - started
-    return result
+        return Found(None, fails=True, error=error)
 
 
 def at_first(limits: Limits, reductions: Reductions) -> Limits:

@@ -47,14 +47,20 @@ class Found:
     says if that was not known before."""
 
     result: Result | None
-    told_apart: tuple[ToldApart, ...]
+    told_apart: tuple[ToldApart, ...] = ()
     fails: bool = False
+    error: ModelError | None = None
 
 
 def search_symmetric(
-    system: System, limits: Limits, judge_bring_up: bool, progress: Progress | None
+    system: System,
+    limits: Limits,
+    judge_bring_up: bool,
+    progress: Progress | None,
+    only_alike: bool = False,
 ) -> Found:
-    """Search with those of the system's symmetries that are some.
+    """Search with those of the system's symmetries that are some; with ``only_alike``
+    only where agents are alike in the first state.
 
     Raises ModelError where a step comes to one; the search without gives the account.
     """
@@ -67,15 +73,16 @@ def search_symmetric(
             seconds = max(1e-3, seconds - (time.monotonic() - started))
         with unpaused():
             run = _Symmetric(system, replace(limits, seconds=seconds), judge_bring_up, progress)
-            run.kinds = kinds
+            run.kinds, run.only_alike = kinds, only_alike
             try:
                 result = run.run()
             except FailureFoundError:
-                return Found(None, (*told, *run.told), not run.result.violations)
+                return Found(None, (*told, *run.told), not run.known_to_fail)
             except ToldApartError as error:
                 told += [*run.told, error.told]
                 continue
-        return Found(result if run.symmetry else None, (*told, *run.told))
+        result.told_apart = (*told, *run.told)
+        return Found(result if run.symmetry else None, result.told_apart)
 
 
 class _Symmetric(Search):
@@ -84,6 +91,8 @@ class _Symmetric(Search):
     ) -> None:
         super().__init__(system, limits, False, judge_bring_up, progress)
         self.kinds: Sequence[Kind] = ()
+        self.only_alike = False
+        self.known_to_fail = False
         self.told: tuple[ToldApart, ...] = ()
         self.symmetry: Symmetry | None = None
         # By permutation: the images of memories and parts, by number.
@@ -94,11 +103,19 @@ class _Symmetric(Search):
         self.by = array("b")
         self.invariants = _Invariants(self.interpreter)
 
+    def begin(self) -> bool:
+        begun = super().begin()
+        self.known_to_fail = bool(self.result.violations)
+        return begun
+
     def _explore(self, started: float) -> None:
         result, interpreter, depth, transitions = self.result, self.interpreter, 0, 0
         self.symmetry, used, self.told = symmetry_of(
             interpreter.layout, interpreter.code.numbers, result.start, self.kinds
         )
+        if self.symmetry is not None and self.only_alike:
+            start = interpreter.split(result.start)
+            self.symmetry = self.symmetry if self.symmetry.begins_alike(*start) else None
         if self.symmetry is None:
             return
         if result.violations:

@@ -175,6 +175,18 @@ class Symmetry:
             point = part[at.return_address] if at.return_address else 0
         return result
 
+    def begins_alike(self, memory: Sequence[int], parts: Sequence[Sequence[int]]) -> bool:
+        """Whether agents can change places in a state, and it stays what it is."""
+        return any(
+            p.agents != tuple(range(len(parts)))
+            and self.memory(p, memory) == list(memory)
+            and all(
+                self.part(p, part) == list(parts[to])
+                for part, to in zip(parts, p.agents, strict=True)
+            )
+            for p in self.permutations
+        )
+
     def orbit(self, memory: Sequence[int], parts: Sequence[Sequence[int]]) -> int:
         """How many different images a state has, itself included."""
         found = {(tuple(memory), tuple(map(tuple, parts)))}
