@@ -39,6 +39,8 @@ from pmaplab.machine.tso import LARGEST_BOUND, before_buffers, tso
 from pmaplab.memory import direct, outside
 from pmaplab.ownership import with_facts
 from pmaplab.properties.regions import DEFAULT_FILE, Exemption, Regions, mark_regions, read_regions
+from pmaplab.search.symmetry import Kind
+from pmaplab.symmetries import declared_symmetries
 
 PROPERTY_MODULES = (
     "pmaplab.properties.curpmap",
@@ -148,6 +150,8 @@ class System:
     unbounded: bool = False
     # What of a tree it has.
     tree: Used | None = None
+    # Objects that may be interchangeable (search/symmetry.py).
+    symmetries: tuple[Kind, ...] = ()
 
     def line(self, file: str, number: int) -> str:
         """The source text of a line, "" where there is none."""
@@ -349,6 +353,7 @@ def build_system(
         marked if bounds.preemptions or bounds.store_buffer is not None else None,
         bounds.operations is None,
         None if tree is None else tree.used(program),
+        declared_symmetries(options(mode, bounds)),
     )
 
 

@@ -33,6 +33,7 @@ from pmaplab.search.independence import MOST_PASSED, alone, independence
 from pmaplab.search.interpreter import Attempt, Interpreter, State
 from pmaplab.search.ownership import Broken, Rules
 from pmaplab.search.reductions import NO_REDUCTIONS, PARTIAL_ORDER, Reductions
+from pmaplab.search.symmetric import Found, search_symmetric
 from pmaplab.search.translate import DONE
 from pmaplab.system import System
 
@@ -87,7 +88,7 @@ def search_reduced(
             projected=projected,
         )
 
-    if PARTIAL_ORDER not in reductions.names:
+    if not reductions.names:
         return unreduced(limits)
     if reductions.beyond:
         result = unreduced(at_first(limits, reductions))
@@ -96,6 +97,14 @@ def search_reduced(
             return result
         if result.violations:
             return unreduced(left(limits, started))
+    if PARTIAL_ORDER not in reductions.names:
+        found = _without_images(system, left(limits, started), judge_bring_up, progress)
+        result = found.result or unreduced(left(limits, started))
+        result.told_apart = found.told_apart
+        if found.fails:
+            went_back(result, found.error)
+        result.seconds = time.monotonic() - started
+        return result
     broken: dict[str, str] = {}
     why: Exception | None = None
     while why is None:
@@ -118,6 +127,18 @@ def search_reduced(
         went_back(result, why)
     result.seconds = time.monotonic() - started
     return result
+
+
+def _without_images(
+    system: System,
+    limits: Limits,
+    judge_bring_up: bool,
+    progress: Progress | None,
+) -> Found:
+    try:
+        return search_symmetric(system, limits, judge_bring_up, progress)
+    except ModelError as error:
+        return Found(None, fails=True, error=error)
 
 
 def at_first(limits: Limits, reductions: Reductions) -> Limits:

@@ -169,6 +169,65 @@ static void read_ownership(struct search *s)
 	read_by_cell(s, &o->atoms_of, atoms);
 }
 
+static void read_value_map(struct value_map *v)
+{
+	v->bits = (int)number();
+	v->count = number();
+	v->word = number();
+	v->from = numbers(v->bits ? 0 : v->count);
+	v->to = numbers(v->count);
+}
+
+/* Where cells, agents or CPUs go: all of them, each to a place of its own. */
+static uint64_t *places(uint64_t count)
+{
+	uint64_t *all = numbers(count);
+	char *taken = need(calloc(count + 1, 1));
+
+	for (uint64_t i = 0; i < count; i++) {
+		if (all[i] >= count || taken[all[i]]++)
+			die("a permutation is not one to one");
+	}
+	free(taken);
+	return all;
+}
+
+static void read_symmetry(struct search *s)
+{
+	struct symmetry *y;
+	unsigned count;
+
+	keyword("symmetry");
+	count = (unsigned)number();
+	if (count == 0)
+		return;
+	s->symmetry = y = need(calloc(1, sizeof(*y)));
+	y->count = count;
+	y->permutation = need(calloc(count, sizeof(*y->permutation)));
+	y->maps = (unsigned)number();
+	y->map_of = numbers(s->memory);
+	y->points = (unsigned)number();
+	y->point = need(calloc(y->points + 1, sizeof(*y->point)));
+	for (unsigned i = 0; i < y->points; i++) {
+		struct point *point = &y->point[i];
+
+		point->return_address = number();
+		point->count = number();
+		point->slot = numbers(point->count);
+		point->map = numbers(point->count);
+	}
+	for (unsigned i = 0; i < count; i++) {
+		struct permutation *p = &y->permutation[i];
+
+		p->cell = places(s->memory);
+		p->agent = places(s->agents);
+		p->cpu = places(model_cpus);
+		p->map = need(calloc(y->maps + 1, sizeof(*p->map)));
+		for (unsigned n = 0; n < y->maps; n++)
+			read_value_map(&p->map[n]);
+	}
+}
+
 static void read_projection(struct search *s)
 {
 	struct projection *p = &s->projection;
@@ -236,6 +295,7 @@ static void read_input(struct search *s)
 	s->marks.must_not = number();
 	read_reduction(s);
 	read_ownership(s);
+	read_symmetry(s);
 	read_projection(s);
 	keyword("rest");
 	s->rest.cells = number();
@@ -321,14 +381,16 @@ static void print_wrong(const struct search *s)
 static void print_result(struct search *s)
 {
 	static const char *why[] = {"", "states", "time", "memory", "first", "error", "parent", "wide", "signal", "found", "fact",
-	    "beyond"};
+	    "beyond", "apart"};
 	unsigned count = 0;
-	uint64_t passed = 0;
+	uint64_t passed = 0, images = 0;
 	struct path *paths = need(calloc(model_invariants + 4, sizeof(*paths)));
 	const char *comma = "";
 
-	for (unsigned i = 0; i < s->threads; i++)
+	for (unsigned i = 0; i < s->threads; i++) {
 		passed += s->thread[i].passed;
+		images += s->thread[i].images;
+	}
 	for (unsigned i = 0; i < model_invariants; i++) {
 		if (s->violation[i].found)
 			paths[count++].target = &s->violation[i];
@@ -377,7 +439,10 @@ static void print_result(struct search *s)
 			die("there is not enough memory");
 		printf("], ");
 	}
-	printf("\"passed\": %" PRIu64 ", \"violations\": [", passed);
+	if (s->symmetry != NULL && s->symmetry->told)
+		printf("\"told\": {\"by\": %u, \"point\": %" PRIu64 ", \"invariant\": %d}, ",
+		    s->symmetry->told_by, s->symmetry->told_point, s->symmetry->told_invariant);
+	printf("\"images\": %" PRIu64 ", \"passed\": %" PRIu64 ", \"violations\": [", images, passed);
 	for (unsigned p = 0; p < count; p++) {
 		const struct target *target = paths[p].target;
 

@@ -10,6 +10,7 @@
 #include "invariants.c"
 #include "ownership.c"
 #include "reduce.c"
+#include "symmetry.c"
 #include "layout.c"
 #include "repack.c"
 #include "checkpoint.c"

@@ -23,6 +23,7 @@
 #include "ownership.h"
 #include "reduce.h"
 #include "store.h"
+#include "symmetry.h"
 
 enum {
 	KEY_BITS = 95,		/* of a state's key */
@@ -137,7 +138,7 @@ enum pause { RUN, MAKE_ROOM = 1, GROW_LANES = 2, FORGET = 4, REPACK = 8, STOP = 
 enum stop {
 	NOT_STOPPED, STOPPED_STATES, STOPPED_TIME, STOPPED_MEMORY, STOPPED_FIRST, STOPPED_ERROR,
 	STOPPED_PARENT, STOPPED_WIDE, STOPPED_SIGNAL, STOPPED_FOUND, STOPPED_FACT,
-	STOPPED_BEYOND
+	STOPPED_BEYOND, STOPPED_APART
 };
 
 struct pending {
@@ -146,6 +147,7 @@ struct pending {
 	uint64_t concerns;	/* units, one bit each */
 	uint64_t home;		/* its place in the store */
 	unsigned changed;
+	unsigned images;	/* other images of the state */
 };
 
 enum { ALL_LANES = (1 << LANES) - 1, MOST_ASKED = 128 };
@@ -197,6 +199,8 @@ struct thread {
 	uint64_t *marked;	/* by CPU: regions that the step which was just run changes */
 	struct rule_change *changed;	/* rules that the step which was just run changes */
 	unsigned changed_count;
+	struct mirror *mirror;	/* where images of states are run */
+	uint64_t images;	/* of new states, these not included */
 	pthread_t id;
 };
 
@@ -244,6 +248,8 @@ struct search {
 	unsigned concerns_count;
 	struct reduction *reduction;	/* NULL for none */
 	struct ownership *ownership;	/* NULL for none */
+	struct symmetry *symmetry;	/* NULL for none */
+	uint64_t images;		/* of states that are kept, when the level began */
 	struct mask *mask;
 	unsigned masks;
 	struct outcomes *many;
@@ -437,6 +443,30 @@ uint64_t step_waits(const struct thread *t);
 /* Take steps that are alone as long as there are any.  `concerns` are the units that
  * may say something else of the state, `moved` receives who moves. */
 enum expanded run_on(struct thread *t, struct wide *state, uint64_t *concerns, uint64_t *moved);
+
+/* --- symmetry.c ------------------------------------------------------------------ */
+
+int symmetry_open(struct search *s);
+/* Room for the images of as many contents as there can be now. */
+int symmetry_fit(struct search *s);
+uint64_t symmetry_bytes(const struct search *s);
+/* Let the state be the least of its images: by which permutation, counted from 1, and how
+ * many other images there are; -1 where a field must grow first. */
+int representative(struct thread *t, struct wide *state, unsigned *by, unsigned *images);
+/* A set of units, where a permutation puts them. */
+uint64_t image_of_units(const struct search *s, unsigned by, uint64_t units);
+/* The agents that a permutation puts where `agents` are. */
+uint64_t agents_before(const struct search *s, unsigned by, uint64_t agents);
+/* End the search, since a step at a point, or an invariant, tells objects apart. */
+void told_apart(struct search *s, unsigned by, uint64_t point, int invariant);
+/* Whether a step does in all images of a state what it does there; what that rests on is
+ * added to `touched`.  If not, the search ends. */
+int step_is_alike(struct thread *t, const struct wide *state, unsigned agent, uint64_t *touched);
+/* The same of what a unit says of the state in t->base; what it reads in images is
+ * added to what the machine has read. */
+int unit_is_alike(struct thread *t, const struct unit *u);
+/* Let the images of a unit watch the images of the cells that the machine has read. */
+void watch_images(struct thread *t, const struct unit *u);
 
 /* --- invariants.c ------------------------------------------------------------- */
 

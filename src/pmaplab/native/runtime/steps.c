@@ -73,6 +73,11 @@ int broken(struct thread *t, word key, uint64_t level, enum ending how, int agen
 {
 	struct search *s = t->search;
 
+	if (s->symmetry != NULL) {
+		/* The search without it gives the account. */
+		told_apart(s, 0, agent < 0 ? 0 : t->machine.s[s->agent[agent].base], invariant);
+		return -1;
+	}
 	if (s->reduction != NULL) {
 		stop(s, STOPPED_FOUND);
 		return -1;
@@ -94,7 +99,7 @@ void note(struct search *s, struct target *target, const struct wide *state, wor
 {
 	uint64_t hash;
 
-	if (s->reduction != NULL) {
+	if (s->reduction != NULL || s->symmetry != NULL) {
 		/* It will be searched again without. */
 		stop(s, STOPPED_FOUND);
 		return;
@@ -378,6 +383,8 @@ static enum expanded run_step(struct thread *t, const struct wide *state, unsign
 		if (push_found(t, &difference))
 			return BROKEN;
 	} while (next_choices(m));
+	if (s->symmetry != NULL && !step_is_alike(t, state, agent, &touched))
+		return BROKEN;
 	merge_labels(s, t->labels);
 	if (s->ownership != NULL)
 		ownership_attempt(t, agent, &touched);
@@ -640,7 +647,7 @@ int steps_fit(struct search *s)
 	}
 	for (unsigned i = 0; i < s->threads; i++)
 		s->thread[i].is_unpacked = 0;
-	return 0;
+	return s->symmetry == NULL ? 0 : symmetry_fit(s);
 }
 
 int steps_move(struct search *s, struct wide (*moved)(const void *how, const struct wide *value),
