@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from pmaplab.errors import InputError, PmaplabError
 from pmaplab.frontends.kernel_python.source import Source, SourceFile, display_name, read_source
+from pmaplab.ir.nodes import PROGRAM_REDUCTIONS
 from pmaplab.jsondata import Node
 from pmaplab.machine.modes import Mode, find_mode
 from pmaplab.reviews.registry import proposal_files
@@ -28,7 +29,8 @@ class RunSpec:
     ``scenario`` is a name or the path of a FILE.py; ``proposal`` None stands
     for the reference kernel; ``kernel`` and ``exemptions`` are paths of the
     user's files.  ``digests`` holds the SHA-256 of the user's files, by path,
-    as they were when the run was made; it is empty before.
+    as they were when the run was made; it is empty before.  ``without`` are the
+    reductions of programs that are left out (:data:`pmaplab.ir.nodes.PROGRAM_REDUCTIONS`).
     """
 
     scenario: str = "boot"
@@ -39,6 +41,7 @@ class RunSpec:
     exemptions: str | None = None
     tree: TreeSpec | None = None
     digests: tuple[tuple[str, str], ...] = ()
+    without: tuple[str, ...] = ()
 
     @property
     def features(self) -> Mode:
@@ -96,7 +99,13 @@ class RunSpec:
             program = load_program(self.tree, self.bounds.maxcpu, pcid_limits(self.bounds))
             check_mode(program, self.features)
         return build_system(
-            self.scenario, tuple(replacements), self.features, self.bounds, exemptions, program
+            self.scenario,
+            tuple(replacements),
+            self.features,
+            self.bounds,
+            exemptions,
+            program,
+            self.without,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -116,6 +125,8 @@ class RunSpec:
             "bounds": asdict(self.bounds),
             "exemptions": named(self.exemptions),
             "tree": None if self.tree is None else self._tree_json(self.tree, known),
+            # Steps are others then; a file without it is of a program with all of them.
+            **({"without": list(self.without)} if self.without else {}),
         }
 
     def _tree_json(self, tree: TreeSpec, known: dict[str, str]) -> dict[str, Any]:
@@ -156,6 +167,7 @@ class RunSpec:
             kernel=file(node.optional("kernel")),
             exemptions=file(node.optional("exemptions")),
             tree=_tree(node.optional("tree"), digests),
+            without=_without(node.get("without")) if node.has("without") else (),
         )
         if not named and not spec.scenario.endswith(".py"):
             scenario.fail("a scenario's file is called FILE.py")
@@ -191,6 +203,13 @@ def _tree(node: Node | None, digests: list[tuple[str, str]]) -> TreeSpec | None:
         tuple(item.text() for item in node.get("patches").items()),
         tuple(item.text() for item in node.get("tables").items()),
     )
+
+
+def _without(node: Node) -> tuple[str, ...]:
+    for item in node.items():
+        if item.text() not in PROGRAM_REDUCTIONS:
+            item.fail(f"there is no reduction {item.text()!r}")
+    return tuple(item.text() for item in node.items())
 
 
 def _bounds(node: Node) -> Bounds:

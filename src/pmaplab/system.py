@@ -289,12 +289,14 @@ def build_system(
     bounds: Bounds,
     exemptions: Path | None = None,
     tree: CProgram | None = None,
+    without: tuple[str, ...] = (),
 ) -> System:
     """Lower and verify one system.
 
     ``replacements`` are kernel Python files whose declarations replace those
     of the reference kernel, in order.  ``exemptions`` is a further exemption
     file.  The functions of ``tree`` take the place of the reference kernel's.
+    ``without`` are the reductions of programs (ir/nodes) that are left out.
     Raises a PmaplabError for anything that is wrong with them.
     """
     regions = _regions(exemptions, bounds)
@@ -305,7 +307,7 @@ def build_system(
                 "with a tree, operations need a bound", advice="give a number of operations"
             )
         check_unbounded(scenario, lowered.program)
-    marked = mark_regions(lowered.program, regions)
+    marked = replace(mark_regions(lowered.program, regions), without=without)
     try:
         verify(marked)
     except IRError as error:

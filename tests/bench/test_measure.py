@@ -62,7 +62,7 @@ def test_text_and_data() -> None:
     text = bench_text(whole)
     assert "10,000,000 random inserts/s" in text
     assert "DISAGREES  spin: 1 states, python: 2" in text
-    assert "native      not there" in text
+    assert "native         not there" in text
     data = bench_json(whole)
     assert set(data) == {"machine", "limit_inserts_per_s", "systems"}
     (system,) = data["systems"]
@@ -100,3 +100,19 @@ def test_a_tool_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_bad_usage() -> None:
     fails(run("bench", "nothing"), "there is no system 'nothing'", "boot-1")
     fails(run("bench", "--tool", "tlc"), "there is no tool 'tlc'", "spin")
+
+
+def test_reduced_searches_count_for_the_verdict_alone() -> None:
+    row = Row(
+        "x",
+        {
+            "native": FOUND,
+            "native-reduced": replace(FOUND, states=50, transitions=90, seconds=1.0),
+            "spin": replace(FOUND, seconds=8.0),
+            "spin-reduced": replace(FOUND, states=60, seconds=5.0),
+        },
+    )
+    assert disagreements(row.found) == []
+    assert row.ratios == {"transitions_per_s": 4.0, "to_verdict": 3.0}
+    wrong = {"native": FOUND, "native-reduced": replace(FOUND, verdict=VIOLATED)}
+    assert disagreements(wrong) == ["native-reduced: violated, native: holds"]

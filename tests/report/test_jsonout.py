@@ -54,6 +54,7 @@ def test_a_violated_check() -> None:
         "build_seconds",
         "note",
         "reductions",
+        "savings",
         "passed",
         "searched_again",
         "failed",

@@ -12,16 +12,18 @@ from hypothesis import given, settings
 import test_broken_kernels as broken
 from ir.runnable import concurrent_programs, placed, quick
 from pmaplab.errors import UsageError
-from pmaplab.ir.nodes import Program
+from pmaplab.ir.nodes import PROGRAM_REDUCTIONS, Program
 from pmaplab.machine.modes import find_mode
 from pmaplab.reviews.registry import proposal_files
 from pmaplab.search import reduced
 from pmaplab.search.bfs import BegunSearch, Limits, Result, search
 from pmaplab.search.reduced import DisagreementError, search_reduced
 from pmaplab.search.reductions import (
+    NO_REDUCTIONS,
     PARTIAL_ORDER,
-    REDUCTIONS,
+    SEARCH_REDUCTIONS,
     WORTH,
+    Chosen,
     Reductions,
     parse_reductions,
 )
@@ -29,7 +31,7 @@ from pmaplab.system import Bounds, System, build_system
 from search.reducible import reducible_systems
 from search.small import HEAD, function, system
 
-ALWAYS = Reductions(frozenset(REDUCTIONS))
+ALWAYS = Reductions(frozenset(SEARCH_REDUCTIONS))
 
 
 def summary(result: Result) -> dict[str, Any]:
@@ -238,7 +240,7 @@ def test_two_searches_that_disagree_are_no_verdict(monkeypatch: pytest.MonkeyPat
 
 def test_small_searches_are_not_reduced() -> None:
     made = system(OWN + function("main", STORE.format(1), "return"))
-    found = search_reduced(made, reductions=parse_reductions("auto"))
+    found = search_reduced(made, reductions=parse_reductions("auto").search)
     assert found.complete and not found.reductions
     few = search_reduced(made, reductions=Reductions(ALWAYS.names, beyond=2))
     assert few.complete and few.reductions
@@ -249,10 +251,13 @@ def test_small_searches_are_not_reduced() -> None:
 
 
 def test_the_names() -> None:
-    assert parse_reductions("all") == ALWAYS
-    assert parse_reductions("none").names == frozenset()
-    assert parse_reductions("auto") == Reductions(ALWAYS.names, WORTH)
-    assert parse_reductions("partial-order").names == {PARTIAL_ORDER}
+    assert parse_reductions("all") == Chosen((), ALWAYS)
+    assert parse_reductions("none") == Chosen(PROGRAM_REDUCTIONS, NO_REDUCTIONS)
+    assert parse_reductions("auto") == Chosen((), Reductions(ALWAYS.names, WORTH))
+    assert parse_reductions("partial-order") == Chosen(PROGRAM_REDUCTIONS, ALWAYS)
+    assert parse_reductions("no-fusion") == Chosen(("fusion",), Reductions(ALWAYS.names, WORTH))
+    assert parse_reductions("all,no-partial-order,no-dead-locals").without == ("dead-locals",)
+    assert parse_reductions("all").but("fusion").but("partial-order") == Chosen(("fusion",))
     with pytest.raises(UsageError, match="no reduction 'partial-oder'") as failed:
         parse_reductions("partial-oder")
     assert failed.value.advice == "did you mean partial-order?"

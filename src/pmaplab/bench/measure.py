@@ -15,6 +15,7 @@ from pmaplab.bench.peers import (
     INCOMPLETE,
     RUMUR,
     SPIN,
+    TIMEOUT,
     VIOLATED,
     Found,
     PeerError,
@@ -32,19 +33,25 @@ from pmaplab.native.build import NoCompiler
 from pmaplab.native.codegen import Unsupported
 from pmaplab.native.engine import NotNative, search_natively
 from pmaplab.search.bfs import PROGRESS, search
+from pmaplab.search.reductions import NO_REDUCTIONS, parse_reductions
 from pmaplab.spec import RunSpec
 from pmaplab.system import Bounds, System, default_bounds
 
-PYTHON, NATIVE = "python", "native"
-PEERS = ("spin", "spin-collapse", "spin-dfs-2", "spin-bfs", "rumur")
+PYTHON, NATIVE, NATIVE_REDUCED = "python", "native", "native-reduced"
+SPIN_REDUCED = "spin-reduced"
+PEERS = ("spin", "spin-collapse", "spin-dfs-2", "spin-bfs", SPIN_REDUCED, "rumur")
 _SPIN_FLAGS = {
     "spin": (),
     # As exact as without, and smaller.
     "spin-collapse": ("-DCOLLAPSE",),
     "spin-dfs-2": ("-DNCORE=2", "-DVMAX=4096"),
     "spin-bfs": ("-DBFS",),
+    # With its partial order, which is left out of the others.
+    SPIN_REDUCED: ("-UNOREDUCE",),
 }
-ENGINES = (PYTHON, NATIVE)
+ENGINES = (PYTHON, NATIVE, NATIVE_REDUCED)
+# These count fewer states.
+REDUCED = (NATIVE_REDUCED, SPIN_REDUCED)
 
 # Name, and what it is; small ones first.
 SYSTEMS: dict[str, RunSpec] = {
@@ -55,8 +62,10 @@ SYSTEMS: dict[str, RunSpec] = {
     "boot-2-pcid": RunSpec(mode="pcid", proposal="repaired"),
     "switch-3": RunSpec("switch", "pcid+pti", Bounds(operations=3), "repaired"),
     "switch-4": RunSpec("switch", "pcid+pti", Bounds(operations=4), "repaired"),
+    "switch-5-nopcid": RunSpec("switch", "nopcid", Bounds(operations=5), "repaired"),
     "shootdown": RunSpec("shootdown", "nopcid", default_bounds("shootdown"), "repaired"),
 }
+_ALL = parse_reductions("all").search
 DEFAULT_SYSTEMS = ("boot-1", "boot-2")
 
 
@@ -72,20 +81,31 @@ class Row:
 
     @property
     def ours(self) -> Found | None:
-        """What the fastest of the project's own engines found."""
-        own = [self.found[name] for name in ENGINES if name in self.found]
-        return max(own, key=rate, default=None)
+        """What the fastest of the project's own engines found, without reductions."""
+        return max(self._found(ENGINES, reduced=False), key=rate, default=None)
 
     @property
     def ratios(self) -> dict[str, float | None]:
-        """How much better we are than the better peer; below 1 is worse."""
-        peers = [self.found[name] for name in PEERS if name in self.found]
-        if self.ours is None or not peers:
-            return {"transitions_per_s": None, "to_verdict": None}
-        return {
-            "transitions_per_s": rate(self.ours) / max(map(rate, peers)),
-            "to_verdict": min(map(whole, peers)) / whole(self.ours),
-        }
+        """How much better we are than the better peer; below 1 is worse.
+
+        Transitions a second are those without reductions; to the verdict, each has
+        what serves it best.
+        """
+        peers = self._found(PEERS, reduced=False)
+        whole_ours, whole_peers = self._found(ENGINES), self._found(PEERS)
+        speed = verdict = None
+        if self.ours is not None and peers:
+            speed = rate(self.ours) / max(map(rate, peers))
+        if whole_ours and whole_peers:
+            verdict = min(map(whole, whole_peers)) / min(map(whole, whole_ours))
+        return {"transitions_per_s": speed, "to_verdict": verdict}
+
+    def _found(self, names: Sequence[str], *, reduced: bool = True) -> list[Found]:
+        return [
+            self.found[name]
+            for name in names
+            if name in self.found and (reduced or name not in REDUCED)
+        ]
 
 
 @dataclass(frozen=True)
@@ -113,9 +133,13 @@ def whole(found: Found) -> float:
 
 
 def measure(
-    names: Sequence[str], tools: Sequence[str], say: Callable[[str], None] = lambda _: None
+    names: Sequence[str],
+    tools: Sequence[str],
+    say: Callable[[str], None] = lambda _: None,
+    timeout: float = TIMEOUT,
 ) -> Bench:
-    """Run the systems ``names`` in ``tools``, one after the other.
+    """Run the systems ``names`` in ``tools``, one after the other, the model checkers
+    among them for at most ``timeout`` seconds each.
 
     Raises UsageError for a name that is not among :data:`SYSTEMS`, or a tool
     that is no engine and no peer.
@@ -137,18 +161,20 @@ def measure(
             limit: float | None = inserts_per_second(Path(folder))
         except PeerError:
             limit = None
-        rows = tuple(_row(name, tools, Path(folder), say) for name in names)
+        rows = tuple(_row(name, tools, Path(folder), say, timeout) for name in names)
     return Bench(_machine(), cores(), limit, rows)
 
 
-def _row(name: str, tools: Sequence[str], folder: Path, say: Callable[[str], None]) -> Row:
+def _row(
+    name: str, tools: Sequence[str], folder: Path, say: Callable[[str], None], timeout: float
+) -> Row:
     row, spec = Row(name), SYSTEMS[name]
     system = spec.build()
     steps = steps_of(system)
     for tool in tools:
         say(f"{name}: {tool}")
         try:
-            row.found[tool] = _run(tool, system, steps, folder)
+            row.found[tool] = _run(tool, system, steps, folder, timeout)
         except (PeerError, ModelError) as error:
             row.absent[tool] = error.message
     row.disagreements = disagreements(row.found)
@@ -159,7 +185,8 @@ def disagreements(found: dict[str, Found]) -> list[str]:
     """Where verdicts differ, or numbers of complete searches.
 
     Rumur does not search on from a state in which an invariant fails, and
-    neither tool counts exactly once something is violated and it stops there.
+    neither tool counts exactly once something is violated and it stops there.  With
+    reductions there are other numbers.
     """
     result: list[str] = []
     if not found:
@@ -170,6 +197,8 @@ def disagreements(found: dict[str, Found]) -> list[str]:
             result.append(f"{tool}: {other.verdict}, {first}: {reference.verdict}")
         if other.verdict != HOLDS or reference.verdict != HOLDS:
             continue
+        if tool in REDUCED or first in REDUCED:
+            continue
         for what in ("states", "transitions"):
             theirs, ours = getattr(other, what), getattr(reference, what)
             if theirs != ours:
@@ -177,7 +206,7 @@ def disagreements(found: dict[str, Found]) -> list[str]:
     return result
 
 
-def _run(tool: str, system: System, steps: StepSystem, folder: Path) -> Found:
+def _run(tool: str, system: System, steps: StepSystem, folder: Path, timeout: float) -> Found:
     if tool in ENGINES:
         return _engine(tool, system)
     absent = missing(RUMUR if tool == RUMUR else SPIN)
@@ -185,15 +214,20 @@ def _run(tool: str, system: System, steps: StepSystem, folder: Path) -> Found:
         raise PeerError(absent)
     about = About("bench")
     if tool == RUMUR:
-        return run_rumur(murphi(steps, about), folder, threads=cores())
-    return run_spin(promela(steps, about), folder, flags=_SPIN_FLAGS[tool])
+        return run_rumur(murphi(steps, about), folder, threads=cores(), timeout=timeout)
+    return run_spin(promela(steps, about), folder, flags=_SPIN_FLAGS[tool], timeout=timeout)
 
 
 def _engine(name: str, system: System) -> Found:
     """One of the project's own engines, by name."""
     started = time.monotonic()
     try:
-        result = (search if name == PYTHON else search_natively)(system)
+        if name == PYTHON:
+            result = search(system)
+        else:
+            result = search_natively(
+                system, reductions=_ALL if name == NATIVE_REDUCED else NO_REDUCTIONS
+            )
     except (NoCompiler, NotNative, Unsupported) as error:
         raise PeerError(str(error)) from None
     seconds = time.monotonic() - started

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ from pmaplab.errors import PmaplabError
 HOLDS, VIOLATED, MODEL_ERROR, INCOMPLETE = "holds", "violated", "model error", "incomplete"
 SPIN, RUMUR = "spin", "rumur"
 COMPILER = "gcc"
+# Of a verifier, in seconds.
+TIMEOUT = 600.0
 
 
 class PeerError(PmaplabError):
@@ -57,7 +60,7 @@ def run_spin(
     options: Sequence[str] = ("-c0",),
     depth: int = 1_000_000,
     table: int = 24,
-    timeout: float = 600,
+    timeout: float = TIMEOUT,
 ) -> Found:
     """Verify a Promela file of :mod:`pmaplab.exports.promela`.
 
@@ -68,7 +71,7 @@ def run_spin(
     size = re.search(r"-DVECTORSZ=\d+", text)
     started = time.monotonic()
     _run(["spin", "-a", "model.pml"], folder, timeout)
-    compiler = [COMPILER, optimize, "-w", "-DSAFETY", "-DNOREDUCE", "-DMEMLIM=8000", *flags]
+    compiler = [COMPILER, optimize, "-w", "-DSAFETY", "-DNOREDUCE", _memory(), *flags]
     _run([*compiler, *([size[0]] if size else []), "-o", "pan", "pan.c"], folder, timeout)
     compiled = time.monotonic()
     said = _run(["./pan", f"-m{depth}", f"-w{table}", *options], folder, timeout, any_status=True)
@@ -100,6 +103,11 @@ def run_spin(
     )
 
 
+def _memory() -> str:
+    """Most of what the machine has; in MiB."""
+    return f"-DMEMLIM={os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') * 3 // 2**22}"
+
+
 def _spin_memory(said: str, states: int) -> float | None:
     used = re.search(r"^\s*([\d.]+)\s+actual memory usage for states", said, re.MULTILINE)
     table = re.search(r"^\s*([\d.]+)\s+memory used for hash table", said, re.MULTILINE)
@@ -115,7 +123,7 @@ def run_rumur(
     optimize: str = "-O3",
     threads: int = 1,
     max_errors: int = 1_000_000,
-    timeout: float = 600,
+    timeout: float = TIMEOUT,
 ) -> Found:
     """Verify a Murphi file of :mod:`pmaplab.exports.murphi`; raises PeerError."""
     (folder / "model.m").write_text(text, encoding="utf-8")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from pmaplab.bench.measure import DEFAULT_SYSTEMS, ENGINES, PEERS, SYSTEMS, measure
-from pmaplab.cli.options import add_format
+from pmaplab.bench.peers import TIMEOUT
+from pmaplab.cli.options import add_format, seconds
 from pmaplab.cli.output import show
 from pmaplab.cli.progress import ProgressBar
 from pmaplab.report.bench import bench_json, bench_text
@@ -34,6 +35,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="TOOL",
         help=f"{', '.join((*ENGINES, *PEERS))}; may be given several times (default: all)",
     )
+    parser.add_argument(
+        "--time-limit",
+        type=seconds,
+        default=TIMEOUT,
+        metavar="SECONDS",
+        help=f"of each model checker (default: {TIMEOUT:g})",
+    )
     add_format(parser)
     parser.set_defaults(run=run)
 
@@ -43,7 +51,10 @@ def run(options: argparse.Namespace) -> int:
     tools = options.tool or (*ENGINES, *PEERS)
     with ProgressBar(1, "measuring") as bar:
         bench = measure(
-            options.systems or DEFAULT_SYSTEMS, tools, lambda text: bar.running(0, text)
+            options.systems or DEFAULT_SYSTEMS,
+            tools,
+            lambda text: bar.running(0, text),
+            options.time_limit,
         )
     show(dumps(bench_json(bench)) if options.format == "json" else bench_text(bench))
     return 0 if bench.agrees else 1

@@ -43,6 +43,7 @@ from pmaplab.report.listing import trace_text
 from pmaplab.report.terminal import check_text
 from pmaplab.report.verdict import ACCEPTED, Verdict, check, exit_status, stale_entries
 from pmaplab.search.bfs import Limits
+from pmaplab.search.reductions import parse_reductions
 from pmaplab.spec import RunSpec
 from pmaplab.trace.record import Trace
 from pmaplab.trace.store import traces_to_json
@@ -57,6 +58,7 @@ class Job:
     limits: Limits
     engine: Engine
     accepted: tuple[Acceptance, ...] = ()
+    compare: bool = False
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -77,6 +79,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_accepted(parser)
     add_limits(parser)
     add_engine(parser)
+    parser.add_argument(
+        "--savings",
+        action="store_true",
+        help="search once more without each reduction, and say how many states it saved",
+    )
     parser.add_argument(
         "--checkpoint",
         metavar="DIR",
@@ -110,7 +117,8 @@ def run(options: argparse.Namespace) -> int:
     known = accepted(options)
     # The last ones take longest, and begin first.
     jobs = [
-        Job(spec, options.property, bound, searching(spec), known) for spec in reversed(systems)
+        Job(spec, options.property, bound, searching(spec), known, options.savings)
+        for spec in reversed(systems)
     ]
     with OutputFile(options.output) if options.output else nullcontext() as file:
         with ProgressBar(len(jobs), "searching") as bar:
@@ -139,6 +147,7 @@ def _systems(options: argparse.Namespace) -> tuple[list[RunSpec], list[str]]:
             kernel=own.kernel,
             exemptions=own.exemptions,
             tree=tree_spec(own),
+            without=parse_reductions(own.reductions).without,
         ).pinned()
         selected = asked
         if spec.tree is not None:
@@ -162,6 +171,7 @@ def search_job(job: Job, report: Report) -> Verdict:
         engine=job.engine,
         accepted=job.accepted,
         keep=True,
+        compare=job.compare,
     )
 
 

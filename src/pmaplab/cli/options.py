@@ -15,7 +15,7 @@ from pmaplab.native.engine import cores
 from pmaplab.report.accepted import Acceptance, read_accepted
 from pmaplab.search.bfs import Limits
 from pmaplab.search.reductions import AUTO as AUTO_REDUCTIONS
-from pmaplab.search.reductions import REDUCTIONS, WORTH, parse_reductions
+from pmaplab.search.reductions import REDUCTIONS, SEARCH_REDUCTIONS, WORTH, parse_reductions
 from pmaplab.system import Bounds, default_bounds, scenario_names
 from pmaplab.tree import SCENARIOS
 
@@ -183,9 +183,9 @@ def add_reductions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reductions",
         default=AUTO_REDUCTIONS,
-        metavar="all|none|NAME,...",
-        help=f"which of {', '.join(REDUCTIONS)} make searches smaller (default: all, in searches "
-        f"of more than {WORTH:,} states)",
+        metavar="all|none|NAME,...|no-NAME,...",
+        help=f"which of {', '.join(REDUCTIONS)} make searches smaller (default: all, but "
+        f"{' and '.join(SEARCH_REDUCTIONS)} in searches of more than {WORTH:,} states only)",
     )
 
 
@@ -198,7 +198,7 @@ def engine(options: argparse.Namespace, searches: int) -> Engine:
         options.engine,
         options.threads or shared,
         options.fingerprints,
-        reductions=parse_reductions(options.reductions),
+        reductions=parse_reductions(options.reductions).search,
     )
 
 

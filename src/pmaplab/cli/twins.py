@@ -22,6 +22,7 @@ from pmaplab.cli.parallel import Report, run_all
 from pmaplab.cli.progress import ProgressBar
 from pmaplab.report.jsonout import dumps
 from pmaplab.report.twins import exit_status, twins_json, twins_text
+from pmaplab.search.reductions import parse_reductions
 from pmaplab.twins import data
 from pmaplab.twins.measure import AnyJob, find_twins, measure, traces
 
@@ -67,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
         _run_jobs,
         limits=limits(options),
         engine=partial(engine, options),
+        without=parse_reductions(options.reductions).without,
     )
     if options.format == "json":
         show(dumps(twins_json(found)))

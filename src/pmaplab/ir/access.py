@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.nodes import (
+    FUSION,
     Assign,
     Assume,
     Call,
@@ -188,7 +189,9 @@ class Sharing:
         return _is_own(address, self._own.get(function.name, frozenset()))
 
     def visible(self, function: Function, instruction: Instruction) -> bool:
-        """Whether ``instruction`` of ``function`` needs a step of its own."""
+        """Whether ``instruction`` of ``function`` needs a step of its own.
+
+        All accesses do where none are fused."""
         if isinstance(instruction, Call):
             callee = (self.code or self.program).functions[instruction.function]
             return callee.atomic and self._atomic_visible(callee)
@@ -196,7 +199,7 @@ class Sharing:
         if address is None:
             return False
         key = key_of(address)
-        if key is None:
+        if key is None or FUSION in (self.code or self.program).without:
             return True
         own = self.own(function, address)
         if isinstance(instruction, Load):

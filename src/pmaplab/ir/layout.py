@@ -4,7 +4,8 @@ The state is a flat sequence of integers.  Cell 0 is never used, so that a
 pointer of 0 is NULL.  Then come the globals, one region mask per CPU, and for
 each agent its program counter and its stack.  There is no recursion, so the
 stack is static: a function's frame lies behind those of all its callers, and
-holds the return address and the locals that a later step still needs.
+holds the return address and the locals that a later step still needs (all of them,
+where dead locals are not reset).
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from dataclasses import dataclass, field
 
 from pmaplab.errors import IRError
 from pmaplab.ir.callgraph import callees, reachable_functions
-from pmaplab.ir.liveness import Liveness, kept_across_steps, live_before
-from pmaplab.ir.nodes import Function, GlobalAddress, Program
+from pmaplab.ir.liveness import Liveness, assigned_before, kept_across_steps, live_before
+from pmaplab.ir.nodes import DEAD_LOCALS, Function, GlobalAddress, Program
 from pmaplab.ir.types import Array, Int, Pointer, Scalar, Struct, Type
 
 _PATH = re.compile(r"\.(\w+)|\[(\d+)\]")
@@ -131,6 +132,7 @@ class Layout:
     def _place_frames(self) -> int:
         """Frames behind those of all callers; the size of an agent's part."""
         program = self.program
+        held = assigned_before if DEAD_LOCALS in program.without else live_before
         order: list[Function] = []
         seen: set[str] = set()
 
@@ -149,7 +151,7 @@ class Layout:
         for function in reversed(order):
             if function.atomic:
                 continue
-            live = live_before(function)
+            live = held(function)
             self.liveness[function.name] = live
             kept = kept_across_steps(program, function, live)
             slot = start[function.name] + 1

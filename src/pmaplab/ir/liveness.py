@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pmaplab.ir.dataflow import assigned_at_entry
 from pmaplab.ir.nodes import Call, Function, Program, Step
 from pmaplab.ir.walk import reads, successors, writes
 
@@ -30,6 +31,22 @@ def live_before(function: Function) -> Liveness:
             if frozenset(live) != at_start[block.label]:
                 at_start[block.label] = frozenset(live)
                 changed = True
+    return result
+
+
+def assigned_before(function: Function) -> Liveness:
+    """The locals that have a value just before each instruction, whether anybody
+    still reads it or not."""
+    at_start = assigned_at_entry(function)
+    result: Liveness = {}
+    for block in function.blocks:
+        known = at_start.get(block.label, frozenset())
+        for index, instruction in enumerate(block.instructions):
+            result[block.label, index] = known
+            target = writes(instruction)
+            if target is not None:
+                known |= {target}
+        result[block.label, len(block.instructions)] = known
     return result
 
 

@@ -411,6 +411,12 @@ class Invariant:
     exempt: tuple[str, ...] = ()
 
 
+# Reductions that are part of a program: accesses that no other agent can tell apart
+# share a step, and locals that nobody reads any more lose their values.
+FUSION, DEAD_LOCALS = "fusion", "dead-locals"
+PROGRAM_REDUCTIONS = (FUSION, DEAD_LOCALS)
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """A whole system, lowered."""
@@ -425,3 +431,5 @@ class Program:
     cpus: int = 1
     # Conditions under which an exemption counts: region -> function(cpu).
     exempt_when: Mapping[str, str] = field(default_factory=dict)
+    # Of PROGRAM_REDUCTIONS, those that it is made without.
+    without: tuple[str, ...] = ()

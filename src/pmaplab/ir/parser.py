@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pmaplab.errors import Location
+from pmaplab.errors import Location, did_you_mean
 from pmaplab.ir.lexer import Cursor, Kind, Token
 from pmaplab.ir.nodes import (
+    PROGRAM_REDUCTIONS,
     Agent,
     Block,
     Const,
@@ -26,7 +27,7 @@ from pmaplab.ir.types import Scalar, Type
 
 _ITEMS = (
     "cpus, region, must_reach, struct, global, function, atomic function, agent,"
-    " invariant, exempt_when"
+    " invariant, exempt_when, without"
 )
 
 
@@ -52,6 +53,7 @@ class _ProgramParser:
         self.must_reach: list[str] = []
         self.cpus: int | None = None
         self.exempt_when: dict[str, str] = {}
+        self.without: list[str] = []
 
     def program(self) -> Program:
         items: dict[str, Callable[[Token], None]] = {
@@ -65,6 +67,7 @@ class _ProgramParser:
             "agent": self._agent,
             "invariant": self._invariant,
             "exempt_when": self._exempt_when,
+            "without": self._without,
         }
         while (token := self.cursor.peek()).kind is not Kind.END:
             item = items.get(token.text) if token.kind is Kind.NAME else None
@@ -83,6 +86,7 @@ class _ProgramParser:
             must_reach=tuple(self.must_reach),
             cpus=1 if self.cpus is None else self.cpus,
             exempt_when=self.exempt_when,
+            without=tuple(self.without),
         )
 
     # --- declarations ------------------------------------------------------
@@ -161,6 +165,16 @@ class _ProgramParser:
         if region in self.exempt_when:
             raise self.cursor.error(f"the region {region} has two conditions", start)
         self.exempt_when[region] = self._function_name()
+
+    def _without(self, start: Token) -> None:
+        name = self.cursor.name("a reduction")
+        if name not in PROGRAM_REDUCTIONS:
+            raise self.cursor.error(
+                f"there is no reduction {name!r}",
+                start,
+                advice=did_you_mean(name, PROGRAM_REDUCTIONS),
+            )
+        self.without.append(name)
 
     def _function(self, start: Token) -> None:
         cursor = self.cursor

@@ -93,6 +93,7 @@ def print_program(program: Program, *, locations: bool = True) -> str:
     of programs that differ only in where they were written."""
     head = [f"cpus {program.cpus}"]
     head += [f"region {name_text(region)}" for region in program.regions]
+    head += [f"without {name_text(reduction)}" for reduction in program.without]
     head += [f"must_reach {name_text(label)}" for label in program.must_reach]
     tail = [_agent(agent) for agent in program.agents]
     tail += [_invariant(invariant) for invariant in program.invariants]

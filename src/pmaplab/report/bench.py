@@ -48,18 +48,18 @@ def bench_text(bench: Bench) -> str:
     for row in bench.rows:
         lines += ["", row.name]
         lines.append(
-            f"  {'tool':12}{'verdict':>10}{'states':>12}{'transitions':>13}{'search s':>10}"
+            f"  {'tool':15}{'verdict':>10}{'states':>12}{'transitions':>13}{'search s':>10}"
             f"{'compile s':>11}{'states/s':>12}{'trans/s':>12}{'bytes/state':>13}"
         )
         for name, found in row.found.items():
             size = "" if found.bytes_per_state is None else f"{found.bytes_per_state:,.0f}"
             per_second = found.states / max(found.seconds, 1e-9)
             lines.append(
-                f"  {name:12}{found.verdict:>10}{found.states:>12,}{found.transitions:>13,}"
+                f"  {name:15}{found.verdict:>10}{found.states:>12,}{found.transitions:>13,}"
                 f"{found.seconds:>10.2f}{found.compile_seconds:>11.2f}{per_second:>12,.0f}"
                 f"{rate(found):>12,.0f}{size:>13}"
             )
-        lines += [f"  {name:12}{reason}" for name, reason in row.absent.items()]
+        lines += [f"  {name:15}{reason}" for name, reason in row.absent.items()]
         lines += [f"  DISAGREES  {text}" for text in row.disagreements]
         speed, verdict = row.ratios["transitions_per_s"], row.ratios["to_verdict"]
         if speed is not None and verdict is not None:

@@ -57,6 +57,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "build_seconds": round(verdict.build_seconds, 3),
         "note": verdict.note,
         "reductions": list(verdict.reductions),
+        "savings": [asdict(saved) for saved in verdict.savings],
         "passed": verdict.passed,
         "searched_again": verdict.searched_again,
         "failed": None if trace is None else failed_to_json(trace.failed),

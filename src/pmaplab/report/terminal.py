@@ -8,6 +8,7 @@ from rich.text import Text
 
 from pmaplab.report.accepted import Acceptance
 from pmaplab.report.verdict import ACCEPTED, HOLDS, VIOLATED, Judged, Verdict, counted
+from pmaplab.search.reductions import PARTIAL_ORDER
 from pmaplab.search.simulate import Run
 from pmaplab.system import Bounds
 
@@ -51,6 +52,8 @@ def check_text(verdicts: Sequence[Verdict], stale: Sequence[Acceptance] = ()) ->
         for label in verdict.unreached if verdict.stopped is None else ():
             result.append(f'{where}never reached: "{label}"\n', style=_CAUTION)
     modes = [verdict.spec.mode for verdict in verdicts]
+    reduced = [verdict.reductions for verdict in verdicts]
+    result.append_text(_common("reduced by", modes, reduced))
     known = [[*accepted_lines(verdict)] for verdict in verdicts]
     result.append_text(_common("accepted", modes, known)).append_text(stale_text(stale))
     result.append_text(_common("assumed", modes, [verdict.assumptions for verdict in verdicts]))
@@ -61,12 +64,18 @@ def check_text(verdicts: Sequence[Verdict], stale: Sequence[Acceptance] = ()) ->
 
 def reduction_texts(verdict: Verdict) -> list[str]:
     """What the search left out, in words."""
+    result = []
+    if PARTIAL_ORDER in verdict.reductions:
+        result.append(f"{PARTIAL_ORDER}: {verdict.passed:,} times a state was passed and not kept")
     if verdict.searched_again:
-        return ["searched again without reductions, since something fails"]
-    return [
-        f"reduced by {name}: {verdict.passed:,} times a state was passed and not kept"
-        for name in verdict.reductions
-    ]
+        result.append("searched again without what reduces searches, since something fails")
+    for saved in verdict.savings:
+        more = "" if saved.stopped is None else f" and more: {saved.stopped}"
+        times = saved.states / max(1, verdict.states)
+        result.append(
+            f"without {saved.reduction}: {saved.states:,} states{more}, {times:.2f} times as many"
+        )
+    return result
 
 
 def operations_text(operations: int | None) -> str:

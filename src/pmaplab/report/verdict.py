@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pmaplab.errors import UsageError, did_you_mean
 from pmaplab.frontends.kernel_c.program import Used
 from pmaplab.frontends.kernel_python.source import Source
 from pmaplab.ir.callgraph import reachable_functions
-from pmaplab.ir.nodes import Count
+from pmaplab.ir.nodes import PROGRAM_REDUCTIONS, Count
 from pmaplab.ir.walk import instructions
 from pmaplab.kept_systems import KeptSystem, key_of, load, store
 from pmaplab.machine.modes import SC, TSO
@@ -21,6 +21,7 @@ from pmaplab.native.engine import NotNative, search_prepared
 from pmaplab.native.prepared import Prepared
 from pmaplab.report.accepted import Acceptance, check_properties
 from pmaplab.report.otherwise import Accepted, Otherwise, search_otherwise
+from pmaplab.report.savings import Saved, savings
 from pmaplab.search.bfs import ASSERTIONS, PROGRESS, Limits, Progress, Result
 from pmaplab.spec import RunSpec, showing_source
 from pmaplab.system import Bounds, System
@@ -64,7 +65,8 @@ class Verdict:
     bring-up; ``seconds`` is its time, ``build_seconds`` what compiling took before
     it.  ``engine`` did it; ``note`` says why that is not the one asked for.
     ``reductions`` were used, and ``passed`` states on the way not kept, or it was
-    ``searched_again`` without them.
+    ``searched_again`` without those of searches.  ``savings`` are searches without each,
+    where they were asked for.
     """
 
     spec: RunSpec
@@ -86,6 +88,7 @@ class Verdict:
     reductions: tuple[str, ...] = ()
     passed: int = 0
     searched_again: bool = False
+    savings: tuple[Saved, ...] = ()
     tree: Used | None = None
     # The entries of the user's file that accepted something.
     matched: tuple[Acceptance, ...] = ()
@@ -141,10 +144,12 @@ def check(
     engine: Engine = DEFAULT_ENGINE,
     accepted: Sequence[Acceptance] = (),
     keep: bool = False,
+    compare: bool = False,
 ) -> Verdict:
     """Build the system of ``spec``, search it, and judge property ``name``, or
-    all of them.  ``accepted`` are findings that the user knows.  ``keep`` allows to use
-    what is kept of the system, and to keep it.
+    all of them.  ``accepted`` are findings that the user knows; ``keep`` allows to use
+    what is kept of the system, and to keep it; ``compare`` measures what each reduction
+    saves.
 
     Raises a PmaplabError for whatever is wrong with the spec, UsageError for a
     property that does not exist, InputError for one of ``accepted``.
@@ -158,7 +163,13 @@ def check(
         if any(e.about in result.violations and name in (None, e.about) for e in entries):
             bound = limits or Limits()
             otherwise = search_otherwise(spec, subject.system, result, entries, bound, progress)
-        return judge(subject, result, name, otherwise)
+        verdict = judge(subject, result, name, otherwise)
+        if not compare:
+            return verdict
+        saved = savings(
+            spec, result, verdict.reductions, limits=limits, progress=progress, engine=engine
+        )
+        return replace(verdict, savings=saved)
 
 
 class Subject:
@@ -277,7 +288,10 @@ def judge(
         engine=result.engine,
         build_seconds=result.build_seconds,
         note=result.note,
-        reductions=result.reductions,
+        reductions=(
+            *(each for each in PROGRAM_REDUCTIONS if each not in subject.spec.without),
+            *result.reductions,
+        ),
         passed=result.passed,
         searched_again=result.searched_again,
         tree=subject.tree,

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pmaplab.errors import UsageError, did_you_mean
+from pmaplab.ir.nodes import PROGRAM_REDUCTIONS
 
 PARTIAL_ORDER = "partial-order"
-REDUCTIONS = (PARTIAL_ORDER,)
+SEARCH_REDUCTIONS = (PARTIAL_ORDER,)
+REDUCTIONS = (*PROGRAM_REDUCTIONS, *SEARCH_REDUCTIONS)
 AUTO, ALL, NONE = "auto", "all", "none"
+# Before a name: all but this one.
+NOT = "no-"
 
 # A search of fewer states is done before a reduction has been prepared.
 WORTH = 10_000_000
@@ -16,7 +20,7 @@ WORTH = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class Reductions:
-    """The reductions by name, for searches of more than ``beyond`` states without."""
+    """Reductions of a search by name, where it has more than ``beyond`` states without."""
 
     names: frozenset[str] = frozenset()
     beyond: int = 0
@@ -25,19 +29,44 @@ class Reductions:
 NO_REDUCTIONS = Reductions()
 
 
-def parse_reductions(text: str) -> Reductions:
-    """``auto`` (all where it is worth it), ``all``, ``none``, or names with commas
-    between them; raises UsageError."""
-    if text == AUTO:
-        return Reductions(frozenset(REDUCTIONS), WORTH)
-    if text in (ALL, NONE):
-        return Reductions(frozenset(REDUCTIONS if text == ALL else ()))
-    names = text.split(",")
-    for name in names:
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """``without`` are the reductions that programs are made without, ``search`` those of
+    searches."""
+
+    without: tuple[str, ...] = ()
+    search: Reductions = NO_REDUCTIONS
+
+    def but(self, name: str) -> Chosen:
+        """All but one of them."""
+        if name in PROGRAM_REDUCTIONS:
+            without = (each for each in PROGRAM_REDUCTIONS if each in (*self.without, name))
+            return Chosen(tuple(without), self.search)
+        return Chosen(self.without, Reductions(self.search.names - {name}, self.search.beyond))
+
+
+def parse_reductions(text: str) -> Chosen:
+    """``auto`` (those of searches only where it is worth it), ``all``, ``none``, or names
+    with commas between them; a name behind ``no-`` is left out, of all if nothing else is
+    named.  Raises UsageError."""
+    words = text.split(",")
+    left_out = [word.removeprefix(NOT) for word in words if word.startswith(NOT)]
+    named = [word for word in words if not word.startswith(NOT)]
+    beyond = 0
+    if named in ([], [AUTO], [ALL]):
+        beyond = 0 if named == [ALL] else WORTH
+        chosen = set(REDUCTIONS)
+    else:
+        chosen = set() if named == [NONE] else set(named)
+    for name in (*chosen, *left_out):
         if name not in REDUCTIONS:
             raise UsageError(
                 f"there is no reduction {name!r}",
                 advice=did_you_mean(name, (*REDUCTIONS, AUTO, ALL, NONE))
                 or f"the reductions are {', '.join(REDUCTIONS)}; or {AUTO}, {ALL}, {NONE}",
             )
-    return Reductions(frozenset(names))
+    chosen -= set(left_out)
+    return Chosen(
+        tuple(name for name in PROGRAM_REDUCTIONS if name not in chosen),
+        Reductions(frozenset(chosen.intersection(SEARCH_REDUCTIONS)), beyond),
+    )

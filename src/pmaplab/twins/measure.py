@@ -44,6 +44,7 @@ class Cell:
     twin: Twin
     mode: str
     memory: str
+    without: tuple[str, ...] = ()
 
     @property
     def expected(self) -> str | None:
@@ -61,6 +62,7 @@ class Cell:
             bounds=bounds,
             proposal=SOUND,
             kernel=str(KERNELS / self.twin.file),
+            without=self.without,
         )
 
     def __str__(self) -> str:
@@ -189,13 +191,15 @@ def measure(
     *,
     limits: Limits | None = None,
     engine: Callable[[int], Engine],
+    without: tuple[str, ...] = (),
 ) -> list[Found]:
     """Judge every twin in every mode under every memory model, in this order.
 
-    ``engine`` is told how many searches there are.  Each system is searched
+    ``engine`` is told how many searches there are; programs are made ``without`` some
+    reductions.  Each system is searched
     once, however many cells it stands for.
     """
-    cells = [Cell(t, mode, memory) for t in twins for memory in memories for mode in modes]
+    cells = [Cell(t, mode, memory, without) for t in twins for memory in memories for mode in modes]
     begun: list[Begun] = run_jobs([BeginJob(cell) for cell in cells], "systems")
     first: dict[str, Cell] = {}
     wanted: dict[str, set[str | None]] = {}

@@ -126,14 +126,14 @@ static int look_at(struct search *s, struct unit *u, struct view *v, uint32_t co
 }
 
 /* The key of what a unit sees of a state; 0 when it is not known yet. */
-static word seen_by(const struct search *s, const struct unit *u, const struct wide *state)
+static word seen_by(const struct unit *u, const struct wide *state)
 {
 	word key = KEY_BIT;
 
 	for (unsigned i = 0; i < u->views; i++) {
 		const struct view *v = &u->view[i];
-		uint32_t number = __atomic_load_n(&v->number[field_of(&s->component[v->component],
-		    state)], __ATOMIC_ACQUIRE);
+		uint64_t content = state->lane[v->lane] >> v->field & v->mask;
+		uint32_t number = __atomic_load_n(&v->number[content], __ATOMIC_ACQUIRE);
 
 		if (number == 0)
 			return 0;
@@ -157,7 +157,7 @@ static int keep_answer(struct search *s, struct thread *t, struct unit *u,
 		if (v->number[content] == 0 && look_at(s, u, v, content, t->row))
 			return 0;
 	}
-	key = seen_by(s, u, state);
+	key = seen_by(u, state);
 	if (memo_get(&u->memo, key, &known) || memo_put(&u->memo, key, answer) == 0)
 		return 0;
 	stop(s, STOPPED_MEMORY);
@@ -227,7 +227,7 @@ int judge_later(struct thread *t, const struct wide *state, word key, uint64_t u
 
 	for (unsigned i = next_unit(s, &units, 0); i < s->units; i = next_unit(s, &units, i + 1)) {
 		struct unit *u = &s->unit[i];
-		word seen = seen_by(s, u, state);
+		word seen = seen_by(u, state);
 
 		if (t->asked_count == MOST_ASKED && judge_asked(t, level))
 			return -1;
@@ -243,6 +243,16 @@ static void close_view(struct view *v)
 	pages_unmap(v->number, sizeof(*v->number) << v->bits);
 }
 
+/* Find the field of what a view shows. */
+static void place_view(const struct search *s, struct view *v)
+{
+	const struct component *c = &s->component[v->component];
+
+	v->lane = c->lane;
+	v->field = c->shift;
+	v->mask = ((uint64_t)1 << c->width) - 1;
+}
+
 static int open_view(struct search *s, struct unit *u, struct view *v, unsigned component,
     unsigned cells, unsigned width)
 {
@@ -251,6 +261,7 @@ static int open_view(struct search *s, struct unit *u, struct view *v, unsigned 
 
 	memset(v, 0, sizeof(*v));
 	v->component = component;
+	place_view(s, v);
 	v->bits = c->width;
 	v->number = pages_map(sizeof(*v->number) << v->bits, 0);
 	if (v->number == NULL || component_open(&v->values, cells, width))
@@ -327,6 +338,7 @@ int invariants_fit(struct search *s)
 			unsigned bits = s->component[v->component].width;
 			uint32_t *number;
 
+			place_view(s, v);
 			if (bits == v->bits)
 				continue;
 			number = pages_map(sizeof(*number) << bits, 0);

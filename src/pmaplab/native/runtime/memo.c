@@ -1,17 +1,20 @@
 #include "memo.h"
 
-#include <stdlib.h>
+#include "memory.h"
 
 enum { FEWEST = 64 };
 
+static size_t entries_bytes(uint64_t count)
+{
+	return sizeof(struct entries) + count * sizeof(struct entry);
+}
+
 static struct entries *entries_make(uint64_t count)
 {
-	struct entries *all = aligned_alloc(64, (sizeof(*all) + count * sizeof(struct entry) + 63) & ~63ull);
+	struct entries *all = pages_map(entries_bytes(count), 1);
 
-	if (all == NULL)
-		return NULL;
-	__builtin_memset(all, 0, sizeof(*all) + count * sizeof(struct entry));
-	all->last = count - 1;
+	if (all != NULL)
+		all->last = count - 1;
 	return all;
 }
 
@@ -26,7 +29,7 @@ void entries_free(struct entries *all)
 	while (all != NULL) {
 		struct entries *older = all->older;
 
-		free(all);
+		pages_unmap(all, entries_bytes(all->last + 1));
 		all = older;
 	}
 }

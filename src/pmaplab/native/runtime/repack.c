@@ -535,7 +535,7 @@ int make_room(struct search *s)
 		in_parallel(s, spread_range, &g, g.end - g.begin);
 	}
 	if (g.status) {
-		free(g.aside.state);
+		aside_close(&g.aside);
 		return -1;
 	}
 	return store_put_back(&s->store, &g.aside) ? rebuild_with(s, more_buckets(buckets)) : 0;

@@ -78,6 +78,10 @@ struct agent {
 
 /* What an invariant sees of a component: the values of the cells that it reads. */
 struct view {
+	/* The field of the component, as it is now. */
+	uint64_t mask;
+	unsigned lane, field;
+
 	unsigned component;
 	struct component values;
 	uint32_t *number;	/* of the values, plus one, by that of the content */

@@ -66,7 +66,7 @@ void store_close(struct store *store)
 	store->room = 0;
 }
 
-static uint64_t home_of(const struct store *store, word state)
+static uint64_t hash_of(const struct store *store, word state)
 {
 	uint64_t hash = mixed((uint64_t)state & LOW_MASK);
 
@@ -74,7 +74,17 @@ static uint64_t home_of(const struct store *store, word state)
 	 * differ in these bits alone would lie side by side, and fill buckets unevenly. */
 	if (store->high)
 		hash ^= (uint64_t)(state >> LOW_BITS) * (hash | 1) << (64 - store->high);
+	return hash;
+}
+
+static uint64_t home_of_hash(const struct store *store, uint64_t hash)
+{
 	return (uint64_t)((word)hash * store->buckets >> 64);
+}
+
+static uint64_t home_of(const struct store *store, word state)
+{
+	return home_of_hash(store, hash_of(store, state));
 }
 
 uint64_t store_prefetch(const struct store *store, word state)
@@ -96,9 +106,9 @@ static uint64_t offset_of(const struct store *store, uint64_t low, uint64_t dist
 }
 
 /* The bucket of a try. */
-static uint64_t *bucket_at(const struct store *store, word state, uint64_t home, uint64_t distance)
+static uint64_t *bucket_at(const struct store *store, uint64_t low, uint64_t home, uint64_t distance)
 {
-	uint64_t at = home + offset_of(store, (uint64_t)state & LOW_MASK, distance);
+	uint64_t at = home + offset_of(store, low, distance);
 
 	return &store->slots[(at < store->buckets ? at : at - store->buckets) * LINE];
 }
@@ -169,39 +179,44 @@ static int same_upper(uint64_t *bucket, unsigned slot, uint32_t upper)
 
 /* The slot of a bucket, among `same`, that has the second part of a state, or NULL. */
 static inline uint64_t *slot_of(const struct store *store, uint64_t *bucket, unsigned same,
-    word state)
+    uint32_t upper)
 {
 	if (!store->upper)
 		return same ? &bucket[__builtin_ctz(same) / 2] : NULL;
 	for (; same; same &= same - 1) {
 		unsigned slot = (unsigned)__builtin_ctz(same) / 2;
 
-		if (same_upper(bucket, slot, upper_of(store, state)))
+		if (same_upper(bucket, slot, upper))
 			return &bucket[slot];
 	}
 	return NULL;
 }
 
-/* What stands in the slot of a state. */
-static inline uint64_t low_part(word state, uint64_t distance)
+static inline uint64_t low_of(word state)
 {
-	return ((uint64_t)state & LOW_MASK) | distance + 1 << DISTANCE_SHIFT;
+	return (uint64_t)state & LOW_MASK;
+}
+
+/* What stands in the slot of a state. */
+static inline uint64_t low_part(uint64_t low, uint64_t distance)
+{
+	return low | distance + 1 << DISTANCE_SHIFT;
 }
 
 /* In one of so many tries. */
-static inline enum stored put_within(struct store *store, word state, uint64_t home,
-    uint64_t farthest)
+static inline enum stored put_within(struct store *store, uint64_t low, uint32_t upper,
+    uint64_t home, uint64_t farthest)
 {
 	for (uint64_t distance = 0; distance < farthest; distance++) {
-		uint64_t *bucket = bucket_at(store, state, home, distance);
-		uint64_t wanted = low_part(state, distance);
+		uint64_t *bucket = bucket_at(store, low, home, distance);
+		uint64_t wanted = low_part(low, distance);
 
 		for (;;) {
 			struct seen seen = look_into(store, bucket, wanted);
 			uint64_t nothing = 0;
 			unsigned slot;
 
-			if (seen.same && slot_of(store, bucket, seen.same, state) != NULL)
+			if (seen.same && slot_of(store, bucket, seen.same, upper) != NULL)
 				return STORED_BEFORE;
 			if (seen.free == 0)
 				break;
@@ -211,7 +226,7 @@ static inline enum stored put_within(struct store *store, word state, uint64_t h
 			    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 				continue;
 			if (store->upper)
-				__atomic_store_n(second_part(bucket, slot), upper_of(store, state),
+				__atomic_store_n(second_part(bucket, slot), upper,
 				    __ATOMIC_RELEASE);
 			return STORED_NEW;
 		}
@@ -221,18 +236,18 @@ static inline enum stored put_within(struct store *store, word state, uint64_t h
 
 enum stored store_put(struct store *store, word state, uint64_t home)
 {
-	return put_within(store, state, home, FARTHEST);
+	return put_within(store, low_of(state), upper_of(store, state), home, FARTHEST);
 }
 
 uint64_t *store_find(const struct store *store, word state)
 {
-	uint64_t home = home_of(store, state);
+	uint64_t home = home_of(store, state), low = low_of(state);
 
 	for (uint64_t distance = 0; distance < FARTHEST; distance++) {
-		uint64_t *bucket = bucket_at(store, state, home, distance), *slot;
-		struct seen seen = look_into(store, bucket, low_part(state, distance));
+		uint64_t *bucket = bucket_at(store, low, home, distance), *slot;
+		struct seen seen = look_into(store, bucket, low_part(low, distance));
 
-		slot = slot_of(store, bucket, seen.same, state);
+		slot = slot_of(store, bucket, seen.same, upper_of(store, state));
 		if (slot != NULL)
 			return slot;
 		if (seen.free)
@@ -254,42 +269,6 @@ void slot_mark(uint64_t *slot, int mark)
 		__atomic_fetch_and(slot, ~MARK, __ATOMIC_RELAXED);
 }
 
-/* The number whose product with an odd one is 1. */
-static uint64_t inverse(uint64_t odd)
-{
-	uint64_t result = odd;
-
-	/* Each turn doubles the bits that are right; the first three are. */
-	for (unsigned bits = 3; bits < 64; bits *= 2)
-		result *= 2 - odd * result;
-	return result;
-}
-
-/* The state in a slot of a bucket. */
-static word state_of(const struct store *store, uint64_t bucket, unsigned slot)
-{
-	uint64_t *line = &store->slots[bucket * LINE];
-	uint64_t distance = (line[slot] >> DISTANCE_SHIFT) - 1, low = line[slot] & LOW_MASK;
-	uint64_t offset = offset_of(store, low, distance), high = 0;
-	uint64_t home = bucket >= offset ? bucket - offset : bucket + store->buckets - offset;
-	word upper = 0;
-
-	if (store->high) {
-		/* Of the hashes that lead there, the one with these lower bits. */
-		uint64_t first = (uint64_t)((((word)home << 64) + store->buckets - 1) / store->buckets);
-		uint64_t below = ((uint64_t)1 << (64 - store->high)) - 1, hash = mixed(low);
-		uint64_t found = (first & ~below) | (hash & below);
-
-		if (found < first)
-			found += below + 1;
-		high = ((found ^ hash) >> (64 - store->high)) * inverse(hash | 1);
-		high &= ((uint64_t)1 << store->high) - 1;
-	}
-	if (store->upper)
-		upper = *second_part(line, slot) >> 1;
-	return upper << (LOW_BITS + store->high) | (word)high << LOW_BITS | low;
-}
-
 /* --- growing ------------------------------------------------------------------------ */
 
 int store_grow(struct store *store, uint64_t buckets)
@@ -307,45 +286,79 @@ uint64_t store_stage(const struct store *store, uint64_t before, uint64_t to)
 	return to <= LAST_STAGE || from == to ? 0 : from;
 }
 
-static int put_aside(struct aside *aside, word state)
+static int put_aside(struct aside *aside, const struct moving_slot *slot)
 {
 	if (aside->count == aside->room) {
 		uint64_t room = aside->room ? 2 * aside->room : 64;
-		word *more = realloc(aside->state, room * sizeof(*more));
+		struct moving_slot *more = realloc(aside->slot, room * sizeof(*more));
 
 		if (more == NULL)
 			return -1;
-		aside->state = more;
+		aside->slot = more;
 		aside->room = room;
 	}
-	aside->state[aside->count++] = state;
+	aside->slot[aside->count++] = *slot;
 	return 0;
+}
+
+/* The first of the hashes that lead to a bucket. */
+static uint64_t first_hash(const struct store *store, uint64_t bucket)
+{
+	return (uint64_t)((((word)bucket << 64) + store->buckets - 1) / store->buckets);
+}
+
+/* The hash of a slot: of those that lead to its home, from `first` on, the one with the
+ * lower bits that the low part says. */
+static uint64_t hash_from(const struct store *store, uint64_t low, uint64_t first)
+{
+	uint64_t hash = mixed(low), below, found;
+
+	if (store->high == 0)
+		return hash;
+	below = ((uint64_t)1 << (64 - store->high)) - 1;
+	found = (first & ~below) | (hash & below);
+	return found < first ? found + below + 1 : found;
+}
+
+/* Take what is in a bucket; how many. */
+static unsigned take_out(const struct store *store, uint64_t bucket, struct moving_slot *slot)
+{
+	uint64_t *line = &store->slots[bucket * LINE], first = first_hash(store, bucket);
+	unsigned slots = store->upper ? WIDE_SLOTS : SLOTS, count = 0;
+
+	for (; count < slots && line[count]; count++) {
+		uint64_t distance = (line[count] >> DISTANCE_SHIFT) - 1, low = line[count] & LOW_MASK;
+		uint64_t offset = offset_of(store, low, distance);
+		uint64_t home = bucket >= offset ? bucket - offset : bucket + store->buckets - offset;
+
+		slot[count].low = low;
+		slot[count].hash = hash_from(store, low, home == bucket ? first :
+		    first_hash(store, home));
+		slot[count].upper = store->upper ? *second_part(line, count) : 0;
+	}
+	memset(line, 0, LINE * sizeof(*line));
+	return count;
 }
 
 int store_spread(struct store *store, uint64_t before, uint64_t from, uint64_t to, uint64_t end,
     struct aside *aside)
 {
 	struct store old = *store;
-	unsigned slots = store->upper ? WIDE_SLOTS : SLOTS;
 
 	old.buckets = before;
 	for (uint64_t bucket = from; bucket < to; bucket++) {
-		uint64_t *line = &store->slots[bucket * LINE];
-		word state[SLOTS];
-		unsigned count = 0;
+		struct moving_slot slot[SLOTS];
+		unsigned count = take_out(&old, bucket, slot);
 
-		for (; count < slots && line[count]; count++)
-			state[count] = state_of(&old, bucket, count);
-		memset(line, 0, LINE * sizeof(*line));
 		for (unsigned i = 0; i < count; i++) {
-			uint64_t home = home_of(store, state[i]);
+			uint64_t home = home_of_hash(store, slot[i].hash);
 
 			/* What lies before the end of the stage is not moved yet, or is just
 			 * being moved. */
 			if (home >= end && home + BESIDE <= store->buckets &&
-			    put_within(store, state[i], home, BESIDE) == STORED_NEW)
+			    put_within(store, slot[i].low, slot[i].upper, home, BESIDE) == STORED_NEW)
 				continue;
-			if (put_aside(aside, state[i]))
+			if (put_aside(aside, &slot[i]))
 				return -1;
 		}
 	}
@@ -357,25 +370,33 @@ int aside_move(struct aside *to, struct aside *from)
 	int status = 0;
 
 	for (uint64_t i = 0; i < from->count && status == 0; i++)
-		status = put_aside(to, from->state[i]);
-	free(from->state);
-	*from = (struct aside){NULL, 0, 0};
+		status = put_aside(to, &from->slot[i]);
+	aside_close(from);
 	return status;
+}
+
+void aside_close(struct aside *aside)
+{
+	free(aside->slot);
+	*aside = (struct aside){NULL, 0, 0};
 }
 
 int store_put_back(struct store *store, struct aside *aside)
 {
-	uint64_t home[AHEAD_HOMES];
 	int status = 0;
 
 	for (uint64_t at = 0; at < aside->count + AHEAD_HOMES; at++) {
-		if (at >= AHEAD_HOMES && store_put(store, aside->state[at - AHEAD_HOMES], home[at % AHEAD_HOMES]) ==
-		    STORE_FULL)
-			status = -1;
+		if (at >= AHEAD_HOMES) {
+			const struct moving_slot *slot = &aside->slot[at - AHEAD_HOMES];
+
+			if (put_within(store, slot->low, slot->upper, home_of_hash(store, slot->hash),
+			    FARTHEST) == STORE_FULL)
+				status = -1;
+		}
 		if (at < aside->count)
-			home[at % AHEAD_HOMES] = store_prefetch(store, aside->state[at]);
+			__builtin_prefetch(&store->slots[home_of_hash(store, aside->slot[at].hash) *
+			    LINE]);
 	}
-	free(aside->state);
-	*aside = (struct aside){NULL, 0, 0};
+	aside_close(aside);
 	return status;
 }

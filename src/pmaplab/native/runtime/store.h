@@ -6,7 +6,7 @@
  * where the search for it begins (a quotient, as in Cleary's tables): they are
  * exclusive-ored, times an odd number, onto the top of a hash of the low bits, which
  * is then scaled to the number of buckets.  A slot also holds at which try a place
- * was found for it, so that the whole word can be had back, and one mark.  Wider
+ * was found for it, so that the bucket where it began is known, and one mark.  Wider
  * words have up to 31 more bits in a second part of four bytes.  A bucket is one
  * line of the cache: eight slots, or five with their second parts.
  *
@@ -39,9 +39,16 @@ struct store {
 	size_t room;		/* bytes of addresses */
 };
 
-/* States that wait to be put back into a store that grows. */
+/* What is in a slot, wherever that is: the hash tells its bucket, and the bits above the
+ * low ones. */
+struct moving_slot {
+	uint64_t low, hash;
+	uint32_t upper;
+};
+
+/* Slots that wait to be put back into a store that grows. */
 struct aside {
-	word *state;
+	struct moving_slot *slot;
 	uint64_t count, room;
 };
 
@@ -79,6 +86,7 @@ int store_spread(struct store *store, uint64_t before, uint64_t from, uint64_t t
     struct aside *aside);
 /* All of one list to the end of another; -1 without memory. */
 int aside_move(struct aside *to, struct aside *from);
+void aside_close(struct aside *aside);
 /* Behind the last stage: what was put aside; -1 when the store is full.  It is given
  * back. */
 int store_put_back(struct store *store, struct aside *aside);
