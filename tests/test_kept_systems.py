@@ -16,6 +16,7 @@ import pytest
 from pmaplab import kept_systems
 from pmaplab.caches import CACHE_VARIABLE
 from pmaplab.frontends.kernel_python.source import PACKAGE_ROOT
+from pmaplab.ir.nodes import PROGRAM_REDUCTIONS
 from pmaplab.kept_systems import KeptSystem, Package, key_of, load, read_package, store
 from pmaplab.native import build
 from pmaplab.native.choose import Engine
@@ -155,6 +156,7 @@ CHANGES: dict[str, Callable[[RunSpec], RunSpec]] = {
     "mode": lambda spec: replace(spec, mode="pcid"),
     "scenario": lambda spec: replace(spec, scenario="switch"),
     "proposal": lambda spec: replace(spec, proposal="repaired"),
+    "without": lambda spec: replace(spec, without=PROGRAM_REDUCTIONS[:1]),
     **{
         name: lambda spec, name=name, value=value: replace(  # type: ignore[misc]
             spec, bounds=replace(spec.bounds, **{name: value})
@@ -176,8 +178,9 @@ CHANGES: dict[str, Callable[[RunSpec], RunSpec]] = {
 }
 
 
-def test_every_bound_is_a_part_of_the_name() -> None:
-    assert set(Bounds.__slots__) <= CHANGES.keys()
+def test_all_of_a_run_is_a_part_of_the_name() -> None:
+    elsewhere = {"bounds", "kernel", "exemptions", "tree", "digests"}
+    assert {*Bounds.__slots__, *RunSpec.__slots__} - elsewhere == CHANGES.keys()
 
 
 @pytest.mark.parametrize("change", CHANGES)

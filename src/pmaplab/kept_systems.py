@@ -60,6 +60,7 @@ def key_of(spec: RunSpec) -> str | None:
     except (PmaplabError, OSError):
         # Building it will give the account.
         return None
+    # All that a run has, whatever it will have one day.
     run = asdict(replace(spec, digests=()))
     known = [package.digest, sys.version, run, files]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()

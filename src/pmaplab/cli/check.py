@@ -170,8 +170,8 @@ def search_job(job: Job, report: Report) -> Verdict:
         progress=progress,
         engine=job.engine,
         accepted=job.accepted,
-        compare=job.compare,
         keep=True,
+        compare=job.compare,
     )
 
 

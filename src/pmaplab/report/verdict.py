@@ -150,12 +150,13 @@ def check(
     progress: Progress | None = None,
     engine: Engine = DEFAULT_ENGINE,
     accepted: Sequence[Acceptance] = (),
-    compare: bool = False,
     keep: bool = False,
+    compare: bool = False,
 ) -> Verdict:
     """Build the system of ``spec``, search it, and judge property ``name``, or
-    all of them.  ``accepted`` are findings that the user knows; ``compare`` measures what
-    each reduction saves.  ``keep`` allows to use what is kept of the system, and to keep it.
+    all of them.  ``accepted`` are findings that the user knows; ``keep`` allows to use
+    what is kept of the system, and to keep it; ``compare`` measures what each reduction
+    saves.
 
     Raises a PmaplabError for whatever is wrong with the spec, UsageError for a
     property that does not exist, InputError for one of ``accepted``.

@@ -243,6 +243,7 @@ struct search {
 
 	/* the search */
 	uint64_t *watchers;		/* by cell: the units that ever read it */
+	uint64_t *watchers_known;	/* the same, as far as what is kept of steps knows */
 	uint64_t *concerns;		/* sets of units that differ */
 	uint64_t *conflicts;		/* by the number of such a set: agents */
 	unsigned concerns_count;

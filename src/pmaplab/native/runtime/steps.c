@@ -530,9 +530,11 @@ int steps_open(struct search *s)
 {
 	s->mask = calloc(MOST_MASKS, sizeof(*s->mask));
 	s->watchers = calloc(s->cells, sizeof(*s->watchers));
+	s->watchers_known = calloc(s->cells, sizeof(*s->watchers_known));
 	s->concerns = pages_map(MOST_CONCERNS * sizeof(*s->concerns), 0);
 	s->conflicts = pages_map(MOST_CONCERNS * sizeof(*s->conflicts), 0);
-	if (s->mask == NULL || s->watchers == NULL || s->concerns == NULL || s->conflicts == NULL)
+	if (s->mask == NULL || s->watchers == NULL || s->watchers_known == NULL ||
+	    s->concerns == NULL || s->conflicts == NULL)
 		return -1;
 	/* For what nothing more is known of. */
 	s->conflicts[s->concerns_count] = ANYBODY;
@@ -546,37 +548,69 @@ int steps_open(struct search *s)
 	return 0;
 }
 
-/* The units that a step concerns, which made a difference where `before` was; it had
- * one of these sets of conflicts. */
-static void concern_again(struct search *s, const struct wide *before, struct wide *difference,
-    const uint64_t *conflicts)
-{
-	uint64_t units = 0, top = (uint64_t)(MOST_CONCERNS - 1) << CONCERNS_SHIFT;
-	uint64_t had = conflicts[difference->lane[0] >> CONCERNS_SHIFT & (MOST_CONCERNS - 1)];
+/* What is kept of steps, while it learns whom they concern besides those whom it knows. */
+struct renewal {
+	int afresh;		/* it knows nobody: the sets are others, except for that of all */
+	unsigned component[MOST_COMPONENTS], components;	/* whose cells more units watch */
+	uint64_t conflicts[MOST_CONCERNS];	/* by the number of a set before */
+};
 
+/* The units that watch a cell, of which what is kept does not know. */
+static inline uint64_t more_watchers(const struct search *s, const struct renewal *r, uint32_t cell)
+{
+	return r->afresh ? s->watchers[cell] : s->watchers[cell] & ~s->watchers_known[cell];
+}
+
+static void begin_renewal(struct search *s, struct renewal *r)
+{
+	r->afresh = s->concerns_count > MOST_CONCERNS / 2;
+	if (r->afresh) {
+		memcpy(r->conflicts, s->conflicts, sizeof(r->conflicts));
+		s->concerns_count = 1;
+	}
+	r->components = 0;
 	for (unsigned i = 0; i < s->components; i++) {
 		const struct component *c = &s->component[i];
+		uint64_t units = 0;
+
+		for (unsigned n = 0; n < c->cells; n++)
+			units |= more_watchers(s, r, c->cell[n]);
+		if (units)
+			r->component[r->components++] = i;
+	}
+}
+
+/* A step, which made a difference where `before` was. */
+static void concern_again(struct search *s, const struct renewal *r, const struct wide *before,
+    struct wide *difference)
+{
+	uint64_t number = difference->lane[0] >> CONCERNS_SHIFT & (MOST_CONCERNS - 1);
+	uint64_t known = r->afresh ? 0 : s->concerns[number], units = known;
+
+	for (unsigned i = 0; i < r->components; i++) {
+		const struct component *c = &s->component[r->component[i]];
 		uint32_t from = field_of(c, before), to = from ^ field_of(c, difference);
 		const uint64_t *old = &c->rows[(uint64_t)from * c->cells];
 		const uint64_t *new = &c->rows[(uint64_t)to * c->cells];
 
 		for (unsigned n = 0; from != to && n < c->cells; n++) {
 			if (old[n] != new[n])
-				units |= s->watchers[c->cell[n]];
+				units |= more_watchers(s, r, c->cell[n]);
 		}
 	}
-	difference->lane[0] &= ~top;
-	difference->lane[0] |= (uint64_t)concerns_number(s, units, had) << CONCERNS_SHIFT;
+	if (!r->afresh && units == known)
+		return;
+	number = concerns_number(s, units, r->afresh ? r->conflicts[number] : s->conflicts[number]);
+	difference->lane[0] &= ~((uint64_t)(MOST_CONCERNS - 1) << CONCERNS_SHIFT);
+	difference->lane[0] |= number << CONCERNS_SHIFT;
 }
 
 void steps_renew(struct search *s)
 {
-	uint64_t conflicts[MOST_CONCERNS];
+	struct renewal r;
 
-	memcpy(conflicts, s->conflicts, sizeof(conflicts));
-	/* The sets are others, except for that of all. */
-	s->concerns_count = 1;
-	for (unsigned i = 0; i < s->agents; i++) {
+	begin_renewal(s, &r);
+	for (unsigned i = 0; i < s->agents && (r.afresh || r.components); i++) {
 		struct kept_steps *all = s->agent[i].steps;
 
 		for (uint64_t at = 0; at <= all->last; at++) {
@@ -587,14 +621,15 @@ void steps_renew(struct search *s)
 				continue;
 			if (step->value.lane[0] >> OUT_SHIFT == OUT_ONE ||
 			    step->value.lane[0] >> OUT_SHIFT == OUT_NONE)
-				concern_again(s, &step->key, &step->value, conflicts);
+				concern_again(s, &r, &step->key, &step->value);
 			if (step->value.lane[0] >> OUT_SHIFT != OUT_MANY)
 				continue;
 			many = (struct outcomes *)(uintptr_t)step->value.lane[1];
 			for (uint32_t n = 0; n < many->count; n++)
-				concern_again(s, &step->key, &many->value[n], conflicts);
+				concern_again(s, &r, &step->key, &many->value[n]);
 		}
 	}
+	memcpy(s->watchers_known, s->watchers, s->cells * sizeof(*s->watchers));
 }
 
 /* A key or a value; pointers stay what they are. */
