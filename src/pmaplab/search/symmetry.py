@@ -134,10 +134,6 @@ class Permutation:
             return self.cells[value] if 0 <= value < len(self.cells) else value
         return self.values[number - DECLARED].image(value)
 
-    def agent_set(self, agents: int) -> int:
-        """The images of a set of agents."""
-        return sum(1 << to for agent, to in enumerate(self.agents) if agents >> agent & 1)
-
 
 @dataclass(frozen=True)
 class Symmetry:
