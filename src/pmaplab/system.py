@@ -37,7 +37,10 @@ from pmaplab.machine.modes import Mode
 from pmaplab.machine.preemption import ASK, ROOTS, WAIT, add_contexts, preempt_threads
 from pmaplab.machine.tso import LARGEST_BOUND, before_buffers, tso
 from pmaplab.memory import direct, outside
+from pmaplab.ownership import with_facts
 from pmaplab.properties.regions import DEFAULT_FILE, Exemption, Regions, mark_regions, read_regions
+from pmaplab.search.symmetry import Kind
+from pmaplab.symmetries import declared_symmetries
 
 PROPERTY_MODULES = (
     "pmaplab.properties.curpmap",
@@ -147,6 +150,8 @@ class System:
     unbounded: bool = False
     # What of a tree it has.
     tree: Used | None = None
+    # Objects that may be interchangeable (search/symmetry.py).
+    symmetries: tuple[Kind, ...] = ()
 
     def line(self, file: str, number: int) -> str:
         """The source text of a line, "" where there is none."""
@@ -335,7 +340,8 @@ def build_system(
         program = _preempted(_placed(main, [*sysctls, ASK], marked), marked, scenario)
         before = replace(before, cpus=program.cpus)
     else:
-        program = _placed(main, sysctls, marked)
+        # Of agents that move from CPU to CPU there are no facts.
+        program = with_facts(_placed(main, sysctls, marked))
     bring_up = _placed(before, sysctls) if lowered.bring_up else None
     return System(
         program,
@@ -347,6 +353,7 @@ def build_system(
         marked if bounds.preemptions or bounds.store_buffer is not None else None,
         bounds.operations is None,
         None if tree is None else tree.used(program),
+        declared_symmetries(options(mode, bounds)),
     )
 
 

@@ -320,7 +320,20 @@ def test_a_reduced_search() -> None:
 
 
 def test_a_reduction_that_does_not_exist() -> None:
-    result = run("check", "--reductions", "partial-order,assymmetry")
+    result = run("check", "--reductions", "partial-order,symetry")
     assert result.returncode == 2
-    assert "there is no reduction 'assymmetry'" in result.stderr
+    assert "there is no reduction 'symetry'" in result.stderr
+    assert "did you mean symmetry?" in result.stderr
+    result = run("check", "--reductions", "stubborn")
     assert "auto, all, none" in result.stderr
+
+
+def test_a_search_of_one_state_of_each_orbit() -> None:
+    asked = ("--scenario", "switch", "--proposal", "repaired", "--mode", "nopcid")
+    (result,) = results(*asked, "--reductions", "symmetry", status=0)
+    assert (result["reductions"], result["symmetries"]) == (["symmetry"], ["CPUs"])
+    (told,) = result["told_apart"]
+    assert (told["kind"], told["function"], told["cell"]) == ("processes", "vmspace_alloc", None)
+    shown = run("check", *asked, "--reductions", "symmetry").stdout
+    assert f"nopcid: reduced by symmetry of CPUs: {result['images']:,} images" in shown
+    assert "nopcid: no symmetry of processes: vmspace_alloc tells them apart (" in shown

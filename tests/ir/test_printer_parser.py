@@ -110,6 +110,20 @@ agent "t 1" cpu 1 context "IPI 0xf3" entry @main
 invariant no_stale_tlb @holds exempt smr, "delayed invl"
 invariant plain @holds
 exempt_when smr @counts
+
+owned "what a pmap has" cpu 1 { ; "facts":1:1
+  cell @kernel_pmap ".pcids[1]"
+  cell @count ""
+  when @current "" is @kernel_pmap ""
+  when @kernel_pmap ".active" has 2
+  when @count "" not 3
+  outside smr
+  outside "delayed invl"
+}
+
+owned constant nobody shared { ; "facts":2:1
+  cell @current ""
+}
 """
 
 

@@ -598,3 +598,44 @@ def test_loops_lose_what_one_way_lacks() -> None:
     loop = Block("loop", (Assign("x", ONE, HERE),), Branch(flag, "loop", "out", HERE))
     fn = single_block(entry, loop, Block("out", (), Return(None, HERE))).functions["f"]
     assert assigned_at_entry(fn) == {"entry": set(), "loop": set(), "out": set()}
+
+
+OWNED = """
+owned rule cpu 1 {
+  cell @pmap ".active"
+  when @pmap ".next" is @boxes ".inner[0]"
+  outside smr
+}
+"""
+
+
+def test_what_is_owned_is_there() -> None:
+    verify(parse_program(BASE + OWNED))
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "message"),
+    [
+        ("cpu 1", "cpu 2", "there is no CPU 2"),
+        ('cell @pmap ".active"', "", "speaks of no cells"),
+        ('".active"', '".passive"', "there is nothing at pmap.passive"),
+        ("cell @pmap", "cell @map", "there is nothing at map.active"),
+        ('".active"', '".pcids"', "pmap.pcids is a whole"),
+        ('@boxes ".inner[0]"', '@boxes ""', "does not point to a"),
+        ('is @boxes ".inner[0]"', "is 1", "is a pointer, and no number"),
+        ('@pmap ".next" is @boxes ".inner[0]"', '@small "" is 5', "is never 5"),
+        ('@pmap ".next" is @boxes ".inner[0]"', '@small "" has 0', "is never 0"),
+        ("outside smr", "outside nothing", "unknown region 'nothing'"),
+        ("cpu 1", "nobody", "asks for regions, but has no CPU"),
+        (
+            "outside smr\n}",
+            'outside smr\n}\nowned rule nobody shared {\n  cell @word ""\n}',
+            "shared",
+        ),
+    ],
+)
+def test_what_is_owned_and_wrong(line: str, instead: str, message: str) -> None:
+    assert line in OWNED
+    with pytest.raises(IRError, match=re.escape(message)) as failed:
+        verify(parse_program(BASE + OWNED.replace(line, instead)))
+    assert failed.value.location is not None

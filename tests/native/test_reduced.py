@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,16 @@ import test_broken_kernels as broken
 from ir.runnable import quick
 from native.compare import summary
 from pmaplab.machine.modes import find_mode
+from pmaplab.native import engine
 from pmaplab.native.engine import search_natively
 from pmaplab.reviews.registry import proposal_files
 from pmaplab.search.bfs import Limits, search
+from pmaplab.search.independence import Independence, independence
 from pmaplab.search.reduced import search_reduced
 from pmaplab.system import Bounds, System, build_system
 from search.reducible import reducible_systems
-from search.test_reduced import ALWAYS, known
+from search.small import function, system
+from search.test_reduced import ALWAYS, OWN, STORE, known
 
 
 def same(made: System) -> None:
@@ -56,6 +60,18 @@ def test_the_kernel_that_holds() -> None:
         "switch", proposal_files("repaired"), find_mode("nopcid"), Bounds(operations=1)
     )
     same(made)
+
+
+def test_an_agent_that_does_what_it_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(*of: Any) -> Independence:
+        tables = independence(*of)
+        # All but what the first agent writes.
+        return replace(tables, write=tuple(agents & ~1 for agents in tables.write))
+
+    monkeypatch.setattr(engine, "independence", nobody)
+    made = system(OWN + function("main", STORE.format(1), "return"))
+    with pytest.raises(engine.NativeError, match="an agent does what it cannot do"):
+        search_natively(made, reductions=ALWAYS)
 
 
 def test_many_threads() -> None:

@@ -56,7 +56,11 @@ def test_a_violated_check() -> None:
         "reductions",
         "savings",
         "passed",
+        "images",
+        "symmetries",
+        "told_apart",
         "searched_again",
+        "broken_facts",
         "failed",
         "trace",
     }

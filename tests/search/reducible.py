@@ -1,5 +1,6 @@
 """Random systems in which some steps are an agent's own business and others are not:
-per-CPU words, words of the object that a CPU works on, waits, interrupts, exemptions."""
+per-CPU words, words of the object that a CPU works on, waits, interrupts, exemptions;
+and what is said of whose a word is, which may be right or wrong."""
 
 from __future__ import annotations
 
@@ -35,6 +36,7 @@ invariant "quiet" @quiet exempt inside
 global @a: u32
 global @b: u32
 global @lock: u32
+global @other: u32
 global @red: item
 global @green: item
 global @cpus: [2 x registers] {
@@ -111,6 +113,8 @@ class _Writer:
     name: str
     lines: list[str]
     simple: bool
+    # What lies under the lock, and is not touched otherwise.
+    locked: str | None = None
     blocks: int = 0
 
     def pick(self, *values: str) -> str:
@@ -121,7 +125,8 @@ class _Writer:
         return f"k{self.blocks}"
 
     def word(self) -> str:
-        word = self.pick(*(_WORDS[:5] if self.simple else _WORDS))
+        words = _WORDS[:5] if self.simple else _WORDS
+        word = self.pick(*(each for each in words if each != self.locked))
         if "%p" in word:
             self.lines.append(f"%p = load {_ITEM}")
         return word
@@ -179,9 +184,35 @@ class _Writer:
                 self.body(1, 3, 0)
                 emit(f"store {place}, 1:bool")
             case "lock" if self.name != "handler":
-                emit("%y = cmpxchg @lock:*u32, 0:u32, 1:u32\nassume eq(%y, 0:u32)")
+                emit("%y = cmpxchg @lock:*u32, 0:u32, add(cpu, 1:u32)\nassume eq(%y, 0:u32)")
                 self.body(1, 3, 0)
                 emit("store @lock:*u32, 0:u32")
+
+    def disciplined(self, count: int) -> None:
+        """Statements that touch nothing that somebody owns."""
+        own = _WORDS[2]
+        for _ in range(count):
+            self.lines.append(
+                self.pick("%x = load " + own, f"store {own}, %x", "%x = and(add(%x, 1:u32), 3:u32)")
+            )
+
+    def section(self) -> None:
+        """Work on what lies under the lock, or on the item that the CPU takes."""
+        emit = self.lines.append
+        if self.draw(st.integers(0, 2)):
+            word, taken, last = self.locked, "", "store @lock:*u32, 0:u32"
+            emit("%y = cmpxchg @lock:*u32, 0:u32, add(cpu, 1:u32)\nassume eq(%y, 0:u32)")
+        else:
+            word, last = "field(%p, word):*u32", "store @other:*u32, 0:u32"
+            taken = f"\nstore {_ITEM}, null:*item"
+            emit("%y = cmpxchg @other:*u32, 0:u32, add(cpu, 1:u32)\nassume eq(%y, 0:u32)")
+            emit(f"store {_ITEM}, @red:*item\n%p = load {_ITEM}")
+        for _ in range(self.draw(st.integers(1, 4))):
+            way = self.pick(f"%x = load {word}", f"store {word}, %x", f"store {word}, 2:u32")
+            emit(self.pick(way, way, way, f"store {_WORDS[2]}, 1:u32"))
+        emit(last.join(("", taken)) if self.draw(st.integers(0, 5)) == 0 else f"{taken}\n{last}")
+        if self.draw(st.integers(0, 4)) == 0:
+            emit(f"%x = load {word}" if taken == "" else f"store {_WORDS[2]}, 2:u32")
 
     def tell(self) -> None:
         """A label for what was read: who sees what shows which ways there are."""
@@ -201,9 +232,40 @@ class _Writer:
         )
 
 
+# What is said, by CPU.
+_SAID = (
+    ('"a" cpu CPU', 'cell @a ""', 'when @lock "" is MINE'),
+    ('"b" cpu CPU', 'cell @b ""', 'when @lock "" is MINE'),
+    ('"b read" cpu CPU shared', 'cell @b ""', 'when @lock "" is MINE'),
+    ('"red" cpu CPU', 'cell @red ".word"', 'when @pcpu "[CPU].item" is @red ""'),
+    ('"red" cpu CPU', 'cell @red ".word"', 'when @other "" is MINE'),
+    ('"red read" cpu CPU shared', 'cell @red ".word"', 'when @pcpu "[CPU].item" is @red ""'),
+    ('"green" cpu CPU', 'cell @green ".word"', 'when @pcpu "[CPU].item" is @green ""'),
+    ('"red" cpu CPU', 'cell @red ".word"', 'when @pcpu "[CPU].item" not 0', "outside other"),
+    ('"own" cpu CPU', 'cell @pcpu "[CPU].own"'),
+    ('"seen" cpu CPU shared', 'cell @pcpu "[CPU].seen"', 'when @a "" has 1'),
+    ('"marked" cpu CPU', 'cell @a ""', 'cell @b ""', 'when @pcpu "[CPU].own" is 2'),
+    ('"kept" nobody shared', 'cell @a ""', 'when @a "" not 0'),
+    ('"inside" cpu CPU', 'cell @red ".word"', "outside inside"),
+)
+
+
+def _said(draw: st.DrawFn, likely: bool) -> str:
+    result, said = "", draw(st.lists(st.sampled_from(_SAID), max_size=4, unique=True))
+    if likely:
+        said = [*draw(st.permutations(_SAID[:6]))[:4], *said[:1]]
+    for line in dict.fromkeys(said):
+        for cpu in (0, 1) if likely else draw(st.sampled_from([(0,), (1,), (0, 1)])):
+            parts = (part.replace("CPU", str(cpu)).replace("MINE", str(cpu + 1)) for part in line)
+            head, *lines = parts
+            text = "\n".join(lines)
+            result += f"owned {head} {{\n{text}\n}}\n"
+    return result
+
+
 @st.composite
-def reducible_systems(draw: st.DrawFn) -> System:
-    """Two CPUs, some with interrupts."""
+def reducible_systems(draw: st.DrawFn, owned: bool = False) -> System:
+    """Two CPUs, some with interrupts; ``owned`` says something of whose a word is."""
     # Few words and no asserts: who sees what is all that differs.
     simple = draw(st.booleans())
     limit = draw(st.integers(4, 6) if simple else st.integers(2, 6))
@@ -212,19 +274,30 @@ def reducible_systems(draw: st.DrawFn) -> System:
     for name in ("ENABLED", "PENDING"):
         text = text.replace(name, _REGISTERS.format("cpu", name.lower()))
     text = text.replace("FLAG", _REGISTERS.format("cpu", "in_interrupt"))
+    locked = draw(st.sampled_from(_WORDS[:2])) if owned and draw(st.integers(0, 2)) else None
+    if locked is not None:
+        # Nobody has one to begin with.
+        text = text.replace("@red:*item\n", "null:*item\n").replace(
+            "@green:*item\n", "null:*item\n"
+        )
     for cpu, name in enumerate(("first", "second")):
-        writer = _Writer(draw, name, [], simple)
-        writer.body(*((2, 4) if simple else (4, 9)), 1)
+        writer = _Writer(draw, name, [], simple, locked)
+        if locked is None:
+            writer.body(*((2, 4) if simple else (4, 9)), 1)
+        else:
+            for _ in range(draw(st.integers(1, 3))):
+                writer.disciplined(draw(st.integers(0, 2)))
+                writer.section()
         writer.tell()
         text += writer.function("", "return")
         text += f"agent cpu{cpu} cpu {cpu} context thread entry @{name}\n"
     if draw(st.booleans()):
-        writer = _Writer(draw, "handler", [], simple)
+        writer = _Writer(draw, "handler", [], simple, locked)
         writer.body(1, 3, 0)
         text += writer.function("call @take()", "call @iret()\njump e")
         for cpu in draw(st.sampled_from([(0,), (0, 1)])):
             text += f"agent i{cpu} cpu {cpu} context interrupt entry @handler\n"
-    program = parse_program(text)
+    program = parse_program(text + (_said(draw, locked is not None) if owned else ""))
     verify(program)
     result = suspend_threads(cut(program))
     verify(result)

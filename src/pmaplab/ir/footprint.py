@@ -1,4 +1,4 @@
-"""Which cells of the memory a function may read, found without running it."""
+"""Which cells of the memory may be read and written, found without running anything."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pmaplab.ir.access import Key, key_of
 from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.layout import Layout
-from pmaplab.ir.nodes import Program
+from pmaplab.ir.nodes import Load, Program
 from pmaplab.ir.types import Array, Struct, Type
 from pmaplab.ir.walk import address_of, instructions
 
@@ -52,3 +52,20 @@ def may_read(
                 return tuple(range(layout.regions + program.cpus))
             cells.update(known.get(key, ()))
     return tuple(sorted(cells))
+
+
+def written_cells(layout: Layout) -> set[int]:
+    """The cells of the memory that some agent may write; region masks included."""
+    program = layout.program
+    regions = range(layout.regions, layout.regions + program.cpus)
+    known, cells = cells_by_key(layout), set(regions)
+    for name in reachable_functions(program, [agent.entry for agent in program.agents]):
+        for instruction in instructions(program.functions[name]):
+            address = address_of(instruction)
+            if address is None or isinstance(instruction, Load):
+                continue
+            key = key_of(address)
+            if key is None:
+                return set(range(1, layout.regions + program.cpus))
+            cells.update(known.get(key, ()))
+    return cells

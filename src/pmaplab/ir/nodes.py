@@ -418,6 +418,44 @@ PROGRAM_REDUCTIONS = (FUSION, DEAD_LOCALS)
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A global object, or what lies below it: ``path`` is ``""``, ``".field"``,
+    ``"[2].field"``."""
+
+    name: str
+    path: str = ""
+
+
+IS, IS_NOT, HAS = "is", "not", "has"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a cell holds: it ``is``, or is ``not``, a number or the address of a place;
+    or it ``has`` some of the bits of a number."""
+
+    place: Place
+    relation: str
+    value: int | Place
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """While all of ``when`` holds, and ``cpu`` is inside none of the regions
+    ``outside``, agents of no other CPU (of no CPU at all, for None) touch ``cells``,
+    or write them where these are ``shared``; and only contexts of that CPU that run
+    threads end it.  Several have one ``name``, which says the rule."""
+
+    name: str
+    cpu: int | None
+    cells: tuple[Place, ...]
+    loc: Location
+    shared: bool = False
+    when: tuple[Held, ...] = ()
+    outside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """A whole system, lowered."""
 
@@ -433,3 +471,5 @@ class Program:
     exempt_when: Mapping[str, str] = field(default_factory=dict)
     # Of PROGRAM_REDUCTIONS, those that it is made without.
     without: tuple[str, ...] = ()
+    # What is taken for granted of who touches what, and checked by every search.
+    owned: tuple[Owned, ...] = ()

@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping
 from pmaplab.errors import Location, did_you_mean
 from pmaplab.ir.lexer import Cursor, Kind, Token
 from pmaplab.ir.nodes import (
+    HAS,
+    IS,
+    IS_NOT,
     PROGRAM_REDUCTIONS,
     Agent,
     Block,
@@ -18,7 +21,10 @@ from pmaplab.ir.nodes import (
     Function,
     GlobalAddress,
     GlobalDecl,
+    Held,
     Invariant,
+    Owned,
+    Place,
     Program,
     StructDecl,
 )
@@ -27,7 +33,7 @@ from pmaplab.ir.types import Scalar, Type
 
 _ITEMS = (
     "cpus, region, must_reach, struct, global, function, atomic function, agent,"
-    " invariant, exempt_when, without"
+    " invariant, exempt_when, without, owned"
 )
 
 
@@ -54,6 +60,7 @@ class _ProgramParser:
         self.cpus: int | None = None
         self.exempt_when: dict[str, str] = {}
         self.without: list[str] = []
+        self.owned: list[Owned] = []
 
     def program(self) -> Program:
         items: dict[str, Callable[[Token], None]] = {
@@ -68,6 +75,7 @@ class _ProgramParser:
             "invariant": self._invariant,
             "exempt_when": self._exempt_when,
             "without": self._without,
+            "owned": self._owned,
         }
         while (token := self.cursor.peek()).kind is not Kind.END:
             item = items.get(token.text) if token.kind is Kind.NAME else None
@@ -87,6 +95,7 @@ class _ProgramParser:
             cpus=1 if self.cpus is None else self.cpus,
             exempt_when=self.exempt_when,
             without=tuple(self.without),
+            owned=tuple(self.owned),
         )
 
     # --- declarations ------------------------------------------------------
@@ -175,6 +184,44 @@ class _ProgramParser:
                 advice=did_you_mean(name, PROGRAM_REDUCTIONS),
             )
         self.without.append(name)
+
+    def _owned(self, start: Token) -> None:
+        cursor = self.cursor
+        name = cursor.name("a rule")
+        cpu = None
+        if not cursor.accept("nobody"):
+            cursor.expect("cpu", "say whose it is: cpu NUMBER, or nobody")
+            cpu = cursor.integer("the number of a CPU")
+        shared = cursor.accept("shared")
+        loc = self._opened(start)
+        cells: list[Place] = []
+        when: list[Held] = []
+        outside: list[str] = []
+        while not cursor.accept("}"):
+            if cursor.accept("cell"):
+                cells.append(self._place())
+            elif cursor.accept("when"):
+                when.append(self._held())
+            else:
+                cursor.expect("outside", "there are cell, when and outside")
+                outside.append(cursor.name("a region"))
+            cursor.end_of_line()
+        self.owned.append(Owned(name, cpu, tuple(cells), loc, shared, tuple(when), tuple(outside)))
+
+    def _held(self) -> Held:
+        cursor = self.cursor
+        place = self._place()
+        relation = next((word for word in (IS, IS_NOT, HAS) if cursor.accept(word)), None)
+        if relation is None:
+            raise cursor.unexpected(f"{IS}, {IS_NOT} or {HAS}")
+        if cursor.at("@"):
+            return Held(place, relation, self._place())
+        return Held(place, relation, cursor.integer("a number, or a place"))
+
+    def _place(self) -> Place:
+        self.cursor.expect("@", "a place is written @global and its path in quotes")
+        name = self.cursor.name("the name of a global")
+        return Place(name, self.cursor.string('a path such as "" or "[2].field"'))
 
     def _function(self, start: Token) -> None:
         cursor = self.cursor

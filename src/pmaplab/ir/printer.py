@@ -54,6 +54,7 @@ from pmaplab.ir.nodes import (
     Function,
     GlobalAddress,
     GlobalDecl,
+    Held,
     IndexAddress,
     InRegion,
     Instruction,
@@ -62,6 +63,8 @@ from pmaplab.ir.nodes import (
     Leave,
     Load,
     Local,
+    Owned,
+    Place,
     Print,
     Program,
     Return,
@@ -108,6 +111,7 @@ def print_program(program: Program, *, locations: bool = True) -> str:
     parts += [print_function(fn, locations=locations) for fn in program.functions.values()]
     if tail:
         parts.append("\n".join(tail))
+    parts += [_owned(owned, locations) for owned in program.owned]
     return "\n\n".join(parts) + "\n"
 
 
@@ -183,6 +187,25 @@ def _invariant(invariant: Invariant) -> str:
         f"invariant {name_text(invariant.property)} @{name_text(invariant.function)}"
         f"{f' exempt {exempt}' if exempt else ''}"
     )
+
+
+def _owned(owned: Owned, locations: bool) -> str:
+    cpu = "nobody" if owned.cpu is None else f"cpu {owned.cpu}"
+    head = f"owned {name_text(owned.name)} {cpu}{' shared' if owned.shared else ''} {{"
+    lines = [_located(head, owned.loc, locations)]
+    lines += [f"  cell {_place(place)}" for place in owned.cells]
+    lines += [f"  when {_held(held)}" for held in owned.when]
+    lines += [f"  outside {name_text(region)}" for region in owned.outside]
+    return "\n".join([*lines, "}"])
+
+
+def _held(held: Held) -> str:
+    value = held.value if isinstance(held.value, int) else _place(held.value)
+    return f"{_place(held.place)} {held.relation} {value}"
+
+
+def _place(place: Place) -> str:
+    return f"@{name_text(place.name)} {quote(place.path)}"
 
 
 # --- instructions ----------------------------------------------------------

@@ -27,6 +27,7 @@ from pmaplab.ir.nodes import (
 )
 from pmaplab.ir.types import BOOL, U32, same_kind
 from pmaplab.ir.verify_body import check_function
+from pmaplab.ir.verify_owned import check_owned
 from pmaplab.ir.verify_types import check_globals, check_structs
 from pmaplab.ir.walk import instructions
 
@@ -70,6 +71,11 @@ def verify(program: Program) -> None:
                 f"{function} decides whether {region!r} counts, so it returns a bool",
                 location=fn.loc,
             )
+    shared: dict[str, bool] = {}
+    for owned in program.owned:
+        check_owned(program, owned)
+        if shared.setdefault(owned.name, owned.shared) != owned.shared:
+            raise IRError(f"{owned.name!r} is shared here, and not there", location=owned.loc)
 
 
 def _check_recursion(program: Program) -> None:

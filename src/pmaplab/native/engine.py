@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any, Generic, NoReturn
 
@@ -15,6 +15,7 @@ from pmaplab.native import checkpoint as checkpoints
 from pmaplab.native.build import worker
 from pmaplab.native.prepared import Prepared
 from pmaplab.native.protocol import NOTHING_AT_REST, WORD, Question, RestQuestion, ask
+from pmaplab.native.symmetry import closed, symmetry_numbers
 from pmaplab.search.bfs import (
     ASSERTIONS,
     PROGRESS,
@@ -32,6 +33,7 @@ from pmaplab.search.bfs import (
 )
 from pmaplab.search.independence import MOST_PASSED, independence
 from pmaplab.search.interpreter import Interpreter, State
+from pmaplab.search.ownership import Broken, Rules
 from pmaplab.search.projection import Members, Projected, RestMarks, projection_of
 from pmaplab.search.reduced import (
     FailureKnownError,
@@ -41,8 +43,9 @@ from pmaplab.search.reduced import (
     look_around,
     went_back,
 )
-from pmaplab.search.reductions import NO_REDUCTIONS, PARTIAL_ORDER, Reductions
+from pmaplab.search.reductions import NO_REDUCTIONS, PARTIAL_ORDER, SYMMETRY, Reductions
 from pmaplab.search.run import Move
+from pmaplab.search.symmetry import Kind, Symmetry, ToldApart, symmetry_of
 from pmaplab.search.translate import DONE
 from pmaplab.system import System
 
@@ -159,7 +162,14 @@ class RestCells(Generic[Seen]):
 
 class _NativeSearch(BegunSearch):
     rest: RestCells[Any] | None = None
+    # The permutations of the search that is under way.
+    group: Symmetry | None = None
     way_found: tuple[Move, ...] | None = None
+
+    def __init__(self, system: System, judge_bring_up: bool) -> None:
+        super().__init__(system, judge_bring_up)
+        # What is wrong with ownership facts, by name.
+        self.broken_facts: dict[str, str] = {}
 
     def run(
         self,
@@ -190,6 +200,8 @@ class _NativeSearch(BegunSearch):
         started = time.monotonic()
         result.build_seconds = started - began
         if begun:
+            for numbers in prepared.broken_facts:
+                self._note_fact(Broken(*numbers))
             question = Question(
                 threads=threads,
                 states=0 if limits.states is None else max(limits.states, 1),
@@ -205,6 +217,7 @@ class _NativeSearch(BegunSearch):
                 agents=prepared.agents,
                 marks=RestMarks(*prepared.marks),
                 projection=projection_of(self.interpreter.layout) if projected else None,
+                ownership=prepared.ownership,
             )
             run = _Asking(prepared, executable, once, progress, checkpoint)
             answer = self._reduced(run, question, limits, started, reductions)
@@ -231,7 +244,7 @@ class _NativeSearch(BegunSearch):
     def _ask(self, run: _Asking, question: Question) -> dict[str, Any]:
         """The answer, with components that are fine enough."""
         model = run.prepared.model
-        for parts in run.prepared.components:
+        for parts in self._components(run.prepared):
             asked = replace(question, components=parts)
             if run.checkpoint is not None:
                 asked = _with_checkpoint(asked, model, run.checkpoint)
@@ -246,6 +259,10 @@ class _NativeSearch(BegunSearch):
                 raise NotNative("with other components a checkpoint is of no use")
         raise NotNative("the states are too many for its words")
 
+    def _components(self, prepared: Prepared) -> Iterator[Sequence[Sequence[int]]]:
+        parts = iter(prepared.components)
+        return parts if self.group is None else closed(self.group, parts)
+
     def _reduced(
         self,
         run: _Asking,
@@ -256,7 +273,7 @@ class _NativeSearch(BegunSearch):
     ) -> dict[str, Any] | None:
         """The answer of a reduced search, or that of a short one; None where the
         search is to be done without reductions."""
-        if PARTIAL_ORDER not in reductions.names or self._resumes(run, question):
+        if not reductions.names or self._resumes(run, question):
             return None
         if reductions.beyond:
             short = at_first(limits, reductions)
@@ -267,23 +284,133 @@ class _NativeSearch(BegunSearch):
                 return answer
             if answer["violations"]:
                 return None
-        numbers = self._reduction()
-        if numbers is None:
-            return None
-        rest = left(limits, started)
-        answer = self._ask(
-            run,
-            replace(question, reduction=numbers, stop_at_first=False, seconds=rest.seconds or 0),
-        )
-        if answer["stopped"] == "found":
-            self.result.searched_again = True
-            return None
+            self._note_facts(answer)
+        question = replace(question, stop_at_first=False)
+        if PARTIAL_ORDER in reductions.names:
+            return self._partial_order(run, question, limits, started)
+        return self._symmetric(run, question, limits, started)
+
+    def _partial_order(
+        self, run: _Asking, question: Question, limits: Limits, started: float
+    ) -> dict[str, Any] | None:
+        """The answer of a search with those ownership facts that hold; None where something
+        fails."""
+        while True:
+            numbers = self._reduction()
+            if numbers is None:
+                return None
+            asked = replace(question, reduction=numbers[0], ownership=numbers[1])
+            answer = self._ask(run, replace(asked, seconds=left(limits, started).seconds or 0))
+            if answer["stopped"] == "beyond":
+                raise NativeError("an agent does what it cannot do")
+            if answer["stopped"] == "found":
+                self.result.searched_again = True
+                return None
+            if not self._note_facts(answer):
+                break
+            if run.checkpoint is not None:
+                # It would be that of another search.
+                return None
         self.result.reductions, self.result.passed = (PARTIAL_ORDER,), answer["passed"]
         return answer
 
-    def _reduction(self) -> list[int] | None:
-        """The numbers of the partial-order reduction, as runtime/main.c reads them;
-        None where there is none, or where a failure is known already."""
+    def _symmetric(
+        self,
+        run: _Asking,
+        question: Question,
+        limits: Limits,
+        started: float,
+    ) -> dict[str, Any] | None:
+        """The answer of a search with those symmetries that are some; None where there
+        are none, or something fails."""
+        result, interpreter = self.result, self.interpreter
+        told: tuple[ToldApart, ...] = ()
+        while not result.violations:
+            named = {each.kind for each in told}
+            kinds = [kind for kind in self.system.symmetries if kind.name not in named]
+            self.group, used, constant = symmetry_of(
+                interpreter.layout, interpreter.code.numbers, result.start, kinds
+            )
+            result.told_apart = told = (*told, *constant)
+            start = interpreter.split(result.start)
+            if self.group is None:
+                break
+            asked = replace(
+                question,
+                symmetry=symmetry_numbers(self.group),
+                # Of images nobody asks whether they keep to the facts.
+                ownership=(0,),
+                seconds=left(limits, started).seconds or 0,
+            )
+            later = self._resumes_later(run, question, used)
+            answer = self._ask(replace(run, checkpoint=None) if later else run, asked)
+            if answer["stopped"] == "apart":
+                told = (*told, *self._told_apart(self.group, used, answer["told"]))
+                continue
+            group, self.group = self.group, None
+            if answer["stopped"] == "found":
+                result.searched_again = True
+                return None
+            result.reductions, result.symmetries = (SYMMETRY,), tuple(k.name for k in used)
+            result.images = answer["images"] + group.orbit(*start) - 1
+            return answer
+        return None
+
+    def _told_apart(
+        self, group: Symmetry, used: Sequence[Kind], told: dict[str, int]
+    ) -> tuple[ToldApart, ...]:
+        """What the worker says, in words: one kind, or all that were used."""
+        program = self.system.program
+        if told["invariant"] >= 0:
+            name = program.invariants[told["invariant"]].function
+            loc = program.functions[name].loc
+        else:
+            name, item = self.interpreter.code.places[told["point"]]
+            loc = item.loc
+        names = [kind.name for kind in used]
+        if told["by"]:
+            names = [group.permutations[told["by"] - 1].kinds[-1]]
+        return tuple(ToldApart(kind, name, loc) for kind in names)
+
+    def _resumes_later(self, run: _Asking, question: Question, kinds: Sequence[Kind]) -> bool:
+        """Whether there is a checkpoint of a search with some of the kinds: that with all
+        of them will come to the same end as before."""
+        if run.checkpoint is None:
+            return False
+        layout, numbers = self.interpreter.layout, self.interpreter.code.numbers
+        for count in range(1, len(kinds)):
+            for some in combinations(kinds, count):
+                group, _, _ = symmetry_of(layout, numbers, self.result.start, some)
+                if group is None:
+                    continue
+                asked = replace(question, symmetry=symmetry_numbers(group), ownership=(0,))
+                if self._belongs(run, asked, closed(group, iter(run.prepared.components))):
+                    return True
+        return False
+
+    def _belongs(
+        self, run: _Asking, question: Question, parts: Iterator[Sequence[Sequence[int]]]
+    ) -> bool:
+        """Whether there is a checkpoint of this search."""
+        name = _identity(replace(question, components=next(parts)), run.prepared.model)
+        return run.checkpoint is not None and checkpoints.belongs(run.checkpoint, name)
+
+    def _note_facts(self, answer: dict[str, Any]) -> bool:
+        """Whether an ownership fact does not hold, which is noted: it is used no more."""
+        for found in (Broken(*numbers) for numbers in answer["wrong"]):
+            self._note_fact(found)
+        return bool(answer["wrong"])
+
+    def _note_fact(self, broken: Broken) -> None:
+        program, interpreter = self.system.program, self.interpreter
+        rules = Rules(program, interpreter.layout)
+        text = rules.text(program, interpreter.code, broken)
+        self.broken_facts.setdefault(rules.names[broken.name], text)
+        self.result.broken_facts = tuple(self.broken_facts.values())
+
+    def _reduction(self) -> tuple[list[int], list[int]] | None:
+        """The numbers of the partial-order reduction and of ownership, as runtime/main.c
+        reads them; None where there is none, or where a failure is known already."""
         program, layout = self.system.program, self.interpreter.layout
         if self.result.violations or len(program.invariants) * program.cpus > MOST_UNITS:
             return None
@@ -293,8 +420,9 @@ class _NativeSearch(BegunSearch):
             return None
         finally:
             self.interpreter.forget()
-        tables = independence(program, layout, self.result.start)
-        return [
+        rules = Rules(program, layout, frozenset(self.broken_facts))
+        tables = independence(program, layout, self.result.start, rules)
+        reduction = [
             MOST_PASSED,
             used,
             len(program.regions),
@@ -303,17 +431,15 @@ class _NativeSearch(BegunSearch):
             *tables.seen,
             *tables.guard,
             *(unit.always for unit in tables.units),
+            *(asks for unit in tables.units for asks in unit.asks),
             *chain.from_iterable(tables.leavers),
             *chain.from_iterable(tables.enterers),
         ]
+        return reduction, rules.numbers(layout.regions + program.cpus)
 
     def _resumes(self, run: _Asking, question: Question) -> bool:
         """Whether there is a checkpoint of the unreduced search."""
-        if run.checkpoint is None:
-            return False
-        parts = run.prepared.components[0]
-        name = _identity(replace(question, components=parts), run.prepared.model)
-        return checkpoints.belongs(run.checkpoint, name)
+        return self._belongs(run, question, iter(run.prepared.components))
 
     def _take(self, prepared: Prepared, answer: dict[str, Any], limits: Limits) -> None:
         """Put what the worker found into the result."""
@@ -325,6 +451,7 @@ class _NativeSearch(BegunSearch):
         result.transitions = answer["transitions"]
         result.depth = answer["depth"]
         result.memory = answer["bytes"]
+        self._note_facts(answer)
         if "all" in answer:
             names = projection_of(self.interpreter.layout).names
             sets = Members(*answer["all"]), Members(*answer["at_rest"])
@@ -447,6 +574,7 @@ class _PreparedSearch(_NativeSearch):
 
     def __init__(self, prepared: Prepared, build: Callable[[], System]) -> None:
         self.judge_bring_up = True
+        self.broken_facts = {}
         self.prepared = prepared
         self.build = build
         self.result = Result(

@@ -9,33 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from pmaplab.ir.access import key_of
-from pmaplab.ir.callgraph import reachable_functions
-from pmaplab.ir.footprint import cells_by_key
+from pmaplab.ir.footprint import written_cells
 from pmaplab.ir.layout import Layout
-from pmaplab.ir.nodes import Load
 from pmaplab.ir.types import Array
-from pmaplab.ir.walk import address_of, instructions
 
 # The runtime has bits for so many.
 MOST = 62
-
-
-def written_cells(layout: Layout) -> set[int]:
-    """The cells of the memory that some agent may write; region masks included."""
-    program = layout.program
-    regions = range(layout.regions, layout.regions + program.cpus)
-    known, cells = cells_by_key(layout), set(regions)
-    for name in reachable_functions(program, [agent.entry for agent in program.agents]):
-        for instruction in instructions(program.functions[name]):
-            address = address_of(instruction)
-            if address is None or isinstance(instruction, Load):
-                continue
-            key = key_of(address)
-            if key is None:
-                return set(range(1, layout.regions + program.cpus))
-            cells.update(known.get(key, ()))
-    return cells
 
 
 def components(layout: Layout) -> Iterator[list[list[int]]]:

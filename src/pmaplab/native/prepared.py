@@ -12,6 +12,7 @@ from pmaplab.native.codegen import generate
 from pmaplab.native.groups import components
 from pmaplab.search.bfs import BegunSearch
 from pmaplab.search.interpreter import State
+from pmaplab.search.ownership import Rules
 from pmaplab.search.projection import rest_marks
 from pmaplab.search.run import Move
 
@@ -22,8 +23,9 @@ class Prepared:
 
     ``model`` is the text in C; ``agents`` have each the first cell, the CPU, and
     whether it has work of its own; ``marks`` are the numbers of RestMarks; ``components``
-    are those of every try, finer ones first.  ``bring_up``, ``start`` and
-    ``exemptions_used`` are what the bring-up came to.
+    are those of every try, finer ones first.  ``ownership`` are the numbers of rules, and
+    ``broken_facts`` what breaks them in the first state (search/ownership).  ``bring_up``,
+    ``start`` and ``exemptions_used`` are what the bring-up came to.
     """
 
     properties: tuple[str, ...]
@@ -35,6 +37,8 @@ class Prepared:
     agents: tuple[tuple[int, int, bool], ...]
     marks: tuple[int, ...]
     components: tuple[tuple[tuple[int, ...], ...], ...]
+    ownership: tuple[int, ...]
+    broken_facts: tuple[tuple[int, ...], ...]
     bring_up: tuple[Move, ...]
     start: State
     exemptions_used: tuple[str, ...]
@@ -44,6 +48,9 @@ class Prepared:
         """What is needed of a search that has begun.  Raises Unsupported."""
         interpreter, result, program = search.interpreter, search.result, search.system.program
         layout = interpreter.layout
+        rules = Rules(program, layout)
+        # There is no first state behind a bring-up that fails.
+        broken = rules.broken_at_first(result.start) if result.start else []
         return cls(
             properties=result.properties,
             must_reach=program.must_reach,
@@ -59,6 +66,8 @@ class Prepared:
             components=tuple(
                 tuple(tuple(cells) for cells in parts) for parts in components(layout)
             ),
+            ownership=tuple(rules.numbers(layout.regions + program.cpus)),
+            broken_facts=tuple(map(astuple, broken)),
             bring_up=result.bring_up,
             start=result.start,
             exemptions_used=tuple(sorted(result.exemptions_used)),

@@ -41,8 +41,9 @@ class Question:
 
     A lane has ``bits`` bits.  ``agents`` has for each its first cell,
     its CPU, and whether it has work of its own.  ``marks`` say who is at rest.
-    ``reduction`` are the numbers of a
-    partial-order reduction (engine), or a 0.  What the states hold in the cells of
+    ``reduction`` are the numbers of a partial-order reduction (engine), or a 0,
+    ``ownership`` those of rules (search/ownership), ``symmetry`` those of a group of
+    permutations (symmetry).  What the states hold in the cells of
     ``projection`` is counted, where the search is complete.  Every ``checkpoint_seconds`` the
     search is kept in a file of the worker's folder, under the name ``checkpoint``,
     unless that is empty.
@@ -61,6 +62,8 @@ class Question:
     agents: Sequence[tuple[int, int, bool]]
     marks: RestMarks
     reduction: Sequence[int] = (0,)
+    ownership: Sequence[int] = (0,)
+    symmetry: Sequence[int] = (0,)
     projection: Projection | None = None
     checkpoint: str = ""
     checkpoint_seconds: float = 60.0
@@ -88,6 +91,8 @@ class Question:
         marks = self.marks
         lines.append(f"marks {_numbers((marks.first, marks.must, marks.must_not))}")
         lines.append(f"reduction {_numbers(self.reduction)}")
+        lines.append(f"ownership {_numbers(self.ownership)}")
+        lines.append(f"symmetry {_numbers(self.symmetry)}")
         lines += _projection(self.projection)
         return "\n".join([*lines, self.rest.text(), "go", ""])
 

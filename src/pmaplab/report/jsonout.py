@@ -59,7 +59,20 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "reductions": list(verdict.reductions),
         "savings": [asdict(saved) for saved in verdict.savings],
         "passed": verdict.passed,
+        "images": verdict.images,
+        "symmetries": list(verdict.symmetries),
+        "told_apart": [
+            {
+                "kind": told.kind,
+                "function": told.function or None,
+                "cell": told.cell or None,
+                "file": told.loc.file,
+                "line": told.loc.line,
+            }
+            for told in verdict.told_apart
+        ],
         "searched_again": verdict.searched_again,
+        "broken_facts": list(verdict.broken_facts),
         "failed": None if trace is None else failed_to_json(trace.failed),
         "trace": [] if trace is None else [step_to_json(step) for step in trace.steps],
         "from_tree": None if verdict.tree is None else asdict(verdict.tree),

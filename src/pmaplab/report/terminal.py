@@ -8,7 +8,7 @@ from rich.text import Text
 
 from pmaplab.report.accepted import Acceptance
 from pmaplab.report.verdict import ACCEPTED, HOLDS, VIOLATED, Judged, Verdict, counted
-from pmaplab.search.reductions import PARTIAL_ORDER
+from pmaplab.search.reductions import PARTIAL_ORDER, SYMMETRY
 from pmaplab.search.simulate import Run
 from pmaplab.system import Bounds
 
@@ -49,6 +49,8 @@ def check_text(verdicts: Sequence[Verdict], stale: Sequence[Acceptance] = ()) ->
             result.append(f"{where}{verdict.note}\n", style=_CAUTION)
         for text in reduction_texts(verdict):
             result.append(f"{where}{text}\n")
+        for text in verdict.broken_facts:
+            result.append(f"{where}{text}\n")
         for label in verdict.unreached if verdict.stopped is None else ():
             result.append(f'{where}never reached: "{label}"\n', style=_CAUTION)
     modes = [verdict.spec.mode for verdict in verdicts]
@@ -69,6 +71,16 @@ def reduction_texts(verdict: Verdict) -> list[str]:
         result.append(f"{PARTIAL_ORDER}: {verdict.passed:,} times a state was passed and not kept")
     if verdict.searched_again:
         result.append("searched again without what reduces searches, since something fails")
+    if SYMMETRY in verdict.reductions:
+        result.append(
+            f"{SYMMETRY} of {' and '.join(verdict.symmetries)}: "
+            f"{verdict.images:,} images of states were not kept"
+        )
+    result += [
+        f"no {SYMMETRY} of {told.kind}: {told.function or told.cell} tells them apart "
+        f"({told.loc.file}:{told.loc.line})"
+        for told in verdict.told_apart
+    ]
     for saved in verdict.savings:
         more = "" if saved.stopped is None else f" and more: {saved.stopped}"
         times = saved.states / max(1, verdict.states)

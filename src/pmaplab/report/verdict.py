@@ -23,6 +23,7 @@ from pmaplab.report.accepted import Acceptance, check_properties
 from pmaplab.report.otherwise import Accepted, Otherwise, search_otherwise
 from pmaplab.report.savings import Saved, savings
 from pmaplab.search.bfs import ASSERTIONS, PROGRESS, Limits, Progress, Result
+from pmaplab.search.symmetry import ToldApart
 from pmaplab.spec import RunSpec, showing_source
 from pmaplab.system import Bounds, System
 from pmaplab.trace.record import Trace, record
@@ -64,8 +65,10 @@ class Verdict:
     ``depth`` counts the levels of the search, behind ``prefix`` steps of
     bring-up; ``seconds`` is its time, ``build_seconds`` what compiling took before
     it.  ``engine`` did it; ``note`` says why that is not the one asked for.
-    ``reductions`` were used, and ``passed`` states on the way not kept, or it was
-    ``searched_again`` without those of searches.  ``savings`` are searches without each,
+    ``reductions`` were used, and ``passed`` states on the way not kept, ``images`` of
+    kept states by ``symmetries`` of these names, or it was ``searched_again`` without
+    those of searches.  ``told_apart`` are symmetries that are none; ``broken_facts`` says
+    why ownership facts were not used.  ``savings`` are searches without each reduction,
     where they were asked for.
     """
 
@@ -87,8 +90,12 @@ class Verdict:
     note: str | None
     reductions: tuple[str, ...] = ()
     passed: int = 0
+    images: int = 0
+    symmetries: tuple[str, ...] = ()
+    told_apart: tuple[ToldApart, ...] = ()
     searched_again: bool = False
     savings: tuple[Saved, ...] = ()
+    broken_facts: tuple[str, ...] = ()
     tree: Used | None = None
     # The entries of the user's file that accepted something.
     matched: tuple[Acceptance, ...] = ()
@@ -293,7 +300,11 @@ def judge(
             *result.reductions,
         ),
         passed=result.passed,
+        images=result.images,
+        symmetries=result.symmetries,
+        told_apart=result.told_apart,
         searched_again=result.searched_again,
+        broken_facts=result.broken_facts,
         tree=subject.tree,
         matched=otherwise.matched,
     )

@@ -25,6 +25,7 @@ from pmaplab.ir.nodes import THREAD, Instruction, Terminator
 from pmaplab.search.interpreter import Failure, Interpreter, State
 from pmaplab.search.projection import Projected, project, projection_of, rest_marks, rests
 from pmaplab.search.run import Move, Runner
+from pmaplab.search.symmetry import ToldApart
 from pmaplab.search.translate import DONE
 from pmaplab.system import System
 
@@ -99,9 +100,11 @@ class Result:
     than the one asked for did the search, ``odds`` how probable it is that a state
     was missed, where that is possible.  ``memory`` is what the search took at its end,
     in bytes, where the engine says so.  ``reductions`` were used, and ``passed`` states
-    on the way not kept; or the search was done again without, because something
-    fails.  ``projected`` is what the states of a complete search hold in memory, if
-    that was asked for.
+    on the way not kept, ``images`` of kept states by the ``symmetries`` of these names;
+    ``told_apart`` are those that are none.  Or the search was done again without,
+    because something fails.  ``broken_facts`` says of ownership facts why they were not
+    used.  ``projected`` is what the states of a complete search hold in memory, if that
+    was asked for.
     """
 
     properties: tuple[str, ...]
@@ -124,7 +127,11 @@ class Result:
     memory: int | None = None
     reductions: tuple[str, ...] = ()
     passed: int = 0
+    images: int = 0
+    symmetries: tuple[str, ...] = ()
+    told_apart: tuple[ToldApart, ...] = ()
     searched_again: bool = False
+    broken_facts: tuple[str, ...] = ()
     at_rest: AtRest | None = None
     finals: tuple[State, ...] = ()
     rest: Rest[Any] | None = None

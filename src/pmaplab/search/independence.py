@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.effects import Effect, Effects, bits
 from pmaplab.ir.layout import Layout
-from pmaplab.ir.nodes import INTERRUPT, THREAD, Program, Sometimes
-from pmaplab.ir.walk import instructions
+from pmaplab.ir.nodes import INTERRUPT, THREAD, InRegion, Program, Sometimes
+from pmaplab.ir.walk import instructions, operands, subexpressions
 from pmaplab.machine.interrupts import FLAG, INTERRUPTED, REGISTERS, stands_still
+from pmaplab.search.ownership import Rules
 
 # Steps that no other agent can take part in are run on end; after so many the
 # state is kept, so that a loop of them is no loop of the search.
@@ -28,12 +29,14 @@ MOST_PASSED = 1000
 class Unit:
     """An invariant asked for a CPU.  ``exempt`` are the regions in which a failure
     does not count, ``always`` those of them where that has no further condition, or
-    none where the invariant also passes labels."""
+    none where the invariant also passes labels.  ``asks`` has by CPU the regions that make
+    a difference to it."""
 
     invariant: int
     cpu: int
     exempt: int
     always: int
+    asks: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,16 @@ class Independence:
     def waits_for(self, reads: Sequence[int]) -> int:
         """Who may write one of the cells."""
         return _union(self.write[cell] for cell in reads)
+
+    def differs(self, unit: int, cpu: int, regions: int) -> bool:
+        """Whether it makes a difference to a unit that a CPU enters or leaves some of
+        ``regions``."""
+        return bool(self.units[unit].asks[cpu] & regions)
+
+    def markers(self, unit: int, cpu: int) -> int:
+        """Who may enter or leave a region of a CPU that makes a difference to a unit."""
+        regions = bits(self.units[unit].asks[cpu])
+        return _union(self.leavers[cpu][n] | self.enterers[cpu][n] for n in regions)
 
     def exempts(self, unit: int, inside: int, used: int) -> int | None:
         """Who may end it that failures of a unit do not count, while the agent that
@@ -78,8 +91,11 @@ def _union(sets: Iterable[int]) -> int:
     return functools.reduce(operator.or_, sets, 0)
 
 
-def independence(program: Program, layout: Layout, start: Sequence[int]) -> Independence:
-    """The tables of a program that is about to be searched from ``start``."""
+def independence(
+    program: Program, layout: Layout, start: Sequence[int], rules: Rules | None = None
+) -> Independence:
+    """The tables of a program that is about to be searched from ``start``; ``rules`` are
+    told who may do what."""
     effects = Effects(layout, start, INTERRUPTED)
     memory = effects.memory
     touch, write, seen = [0] * memory, [0] * memory, [0] * memory
@@ -99,19 +115,32 @@ def independence(program: Program, layout: Layout, start: Sequence[int]) -> Inde
                 always |= region
         if _passes_labels(program, [invariant.function, *conditions]):
             always = 0
+        asked = _asked(program, [invariant.function, *conditions])
         for cpu in range(program.cpus):
             effect = effects.observer([invariant.function, *conditions], cpu)
             for cell in bits(effect.reads | 1 << layout.regions + cpu):
                 seen[cell] |= 1 << len(units)
-            units.append(Unit(number, cpu, exempt, always))
+            asks = [
+                asked * (effect.reads >> layout.regions + n & 1) | exempt * (n == cpu)
+                for n in range(program.cpus)
+            ]
+            units.append(Unit(number, cpu, exempt, always, tuple(asks)))
+    leavers = _by_region(program, [effect.leaves for effect in effects.agents])
+    enterers = _by_region(program, [effect.enters for effect in effects.agents])
+    if rules is not None:
+        marks = [
+            [leave | enter for leave, enter in zip(*by_region, strict=True)]
+            for by_region in zip(leavers, enterers, strict=True)
+        ]
+        rules.may(effects.agents, write, marks)
     return Independence(
         tuple(touch),
         tuple(write),
         tuple(seen),
         tuple(_guards(program, layout, effects.agents)),
         tuple(units),
-        _by_region(program, [effect.leaves for effect in effects.agents]),
-        _by_region(program, [effect.enters for effect in effects.agents]),
+        leavers,
+        enterers,
         tuple(effects.agents),
     )
 
@@ -121,6 +150,19 @@ def _passes_labels(program: Program, functions: list[str]) -> bool:
         isinstance(item, Sometimes)
         for name in reachable_functions(program, functions)
         for item in instructions(program.functions[name])
+    )
+
+
+def _asked(program: Program, functions: list[str]) -> int:
+    """The regions for which functions ask."""
+    return _union(
+        1 << program.regions.index(sub.region)
+        for name in reachable_functions(program, functions)
+        for block in program.functions[name].blocks
+        for item in (*block.instructions, block.terminator)
+        for expr in operands(item)
+        for sub in subexpressions(expr)
+        if isinstance(sub, InRegion)
     )
 
 

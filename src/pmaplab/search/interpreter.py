@@ -375,7 +375,7 @@ class Interpreter:
             seen = watched(state)
             known = self._said[number].get(seen)
             if known is None:
-                known = self._said[number][seen] = self._ask(number, state)
+                known = self._said[number][seen] = self.ask(number, state)
             result += known
         return result
 
@@ -397,7 +397,12 @@ class Interpreter:
         for said in self._said:
             said.clear()
 
-    def _ask(self, number: int, state: State) -> list[tuple[int, int, Failure, int]]:
+    def seen(self, number: int, state: State) -> Any:
+        """What an invariant may read of ``state``."""
+        return self._watched[number](state)
+
+    def ask(self, number: int, state: State) -> list[tuple[int, int, Failure, int]]:
+        """What one invariant says of ``state``, as in :meth:`broken`."""
         result: list[tuple[int, int, Failure, int]] = []
         check, mask = self._invariants[number]
         for cpu in range(self.program.cpus):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 from pmaplab.errors import ModelError
 from pmaplab.ir.effects import bits
@@ -29,8 +30,10 @@ from pmaplab.search.bfs import (
     unpaused,
 )
 from pmaplab.search.independence import MOST_PASSED, alone, independence
-from pmaplab.search.interpreter import Interpreter, State
+from pmaplab.search.interpreter import Attempt, Interpreter, State
+from pmaplab.search.ownership import Broken, Rules
 from pmaplab.search.reductions import NO_REDUCTIONS, PARTIAL_ORDER, Reductions
+from pmaplab.search.symmetric import Found, search_symmetric
 from pmaplab.search.translate import DONE
 from pmaplab.system import System
 
@@ -45,6 +48,15 @@ class FailureFoundError(Exception):
 
 class FailureKnownError(FailureFoundError):
     """Something fails, as is known before a search."""
+
+
+class FactBrokenError(Exception):
+    """An ownership fact does not hold: its name, and what is wrong."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(text)
+        self.name = name
+        self.text = text
 
 
 class DisagreementError(Exception):
@@ -76,7 +88,7 @@ def search_reduced(
             projected=projected,
         )
 
-    if PARTIAL_ORDER not in reductions.names:
+    if not reductions.names:
         return unreduced(limits)
     if reductions.beyond:
         result = unreduced(at_first(limits, reductions))
@@ -85,20 +97,48 @@ def search_reduced(
             return result
         if result.violations:
             return unreduced(left(limits, started))
-    with unpaused():
-        try:
-            run = _Reduced(system, left(limits, started), False, judge_bring_up, progress)
-            result = run.run()
-            result.seconds = time.monotonic() - started
-            return result
-        except (FailureFoundError, ModelError) as error:
-            # Of an error, the unreduced search gives the account.
-            why = error
+    if PARTIAL_ORDER not in reductions.names:
+        found = _without_images(system, left(limits, started), judge_bring_up, progress)
+        result = found.result or unreduced(left(limits, started))
+        result.told_apart = found.told_apart
+        if found.fails:
+            went_back(result, found.error)
+        result.seconds = time.monotonic() - started
+        return result
+    broken: dict[str, str] = {}
+    why: Exception | None = None
+    while why is None:
+        with unpaused():
+            try:
+                run = _Reduced(system, left(limits, started), False, judge_bring_up, progress)
+                run.dropped = frozenset(broken)
+                result = run.run()
+                result.seconds = time.monotonic() - started
+                result.broken_facts = tuple(broken.values())
+                return result
+            except FactBrokenError as error:
+                broken[error.name] = error.text
+            except (FailureFoundError, ModelError) as error:
+                # Of an error, the unreduced search gives the account.
+                why = error
     result = unreduced(left(limits, started))
+    result.broken_facts = tuple(broken.values())
     if not isinstance(why, FailureKnownError):
         went_back(result, why)
     result.seconds = time.monotonic() - started
     return result
+
+
+def _without_images(
+    system: System,
+    limits: Limits,
+    judge_bring_up: bool,
+    progress: Progress | None,
+) -> Found:
+    try:
+        return search_symmetric(system, limits, judge_bring_up, progress)
+    except ModelError as error:
+        return Found(None, fails=True, error=error)
 
 
 def at_first(limits: Limits, reductions: Reductions) -> Limits:
@@ -186,6 +226,8 @@ class _Step:
 
 
 class _Reduced(Search):
+    dropped: frozenset[str] = frozenset()
+
     def _explore(self, started: float) -> None:
         result, level, depth, transitions = self.result, [0], 0, 0
         result.reductions = (PARTIAL_ORDER,)
@@ -193,7 +235,12 @@ class _Reduced(Search):
             raise FailureKnownError
         count = len(self.agents)
         interpreter = self.interpreter
-        self.tables = independence(self.system.program, interpreter.layout, result.start)
+        program, layout = self.system.program, interpreter.layout
+        self.rules = Rules(program, layout, self.dropped)
+        self.tables = independence(program, layout, result.start, self.rules)
+        wrong = self.rules.broken_at_first(self.memory[0])
+        if wrong:
+            self._broken(min(wrong))
         self.everyone = (1 << count) - 1
         self.known: dict[tuple[int, int, int], _Step] = {}
         self.used = look_around(self)
@@ -232,18 +279,21 @@ class _Reduced(Search):
     def _run_on(self, memory: int, parts: list[int]) -> tuple[int, int]:
         """Take steps that are alone as long as there are any: the memory then, and
         who has moved.  ``parts`` is changed."""
-        moved = 0
+        moved, last = 0, 0
         for _ in range(MOST_PASSED):
             steps = [self._step(memory, parts[agent], agent) for agent in self.agents]
             done = sum(1 << agent for agent, step in enumerate(steps) if step.done)
             off = sum(1 << agent for agent, step in enumerate(steps) if not step.outcomes) & ~done
             waits = [step.waits for step in steps]
-            for agent, step in enumerate(steps):
+            # Whoever moved last is the likeliest to go on.
+            for agent in (*self.agents[last:], *self.agents[:last]):
+                step = steps[agent]
                 if not step.outcomes or step.conflicts == self.everyone:
                     continue
                 if alone(step.conflicts, agent, waits, off, done):
                     memory, parts[agent], _ = step.outcomes[0]
                     moved |= 1 << agent
+                    last = agent
                     self.result.passed += 1
                     break
             else:
@@ -263,6 +313,10 @@ class _Reduced(Search):
         may = self.tables.may[agent]
         if _set(tried.reads) & ~may.reads or _set(tried.writes) & ~may.writes:
             raise DisagreementError("an agent does what it cannot do")
+        afters = [after for after, _, failure in tried.outcomes if failure is None]
+        broken = self.rules.broken(agent, own[0], cells, tried.reads, tried.writes, afters)
+        if broken:
+            self._broken(min(broken))
         outcomes = []
         for after, choices, failure in tried.outcomes:
             if failure is not None:
@@ -271,29 +325,45 @@ class _Reduced(Search):
         waits = 0 if outcomes else self.tables.waits_for(list(tried.reads))
         conflicts = self.everyone
         if len(outcomes) == 1 and self.parts[outcomes[0][1]][0] != DONE:
-            conflicts = self._conflicts(cells, agent, tried.reads, tried.writes)
+            conflicts = self._conflicts(cells, agent, tried)
         return _Step(tuple(outcomes), conflicts, waits, own[0] == DONE)
 
-    def _conflicts(
-        self, memory: list[int], agent: int, reads: frozenset[int], writes: frozenset[int]
-    ) -> int:
+    def _conflicts(self, memory: list[int], agent: int, tried: Attempt) -> int:
         """Who may ever do what a step conflicts with, or change what a unit says to
         which the step makes a difference."""
-        tables, interpreter = self.tables, self.interpreter
-        result, units = 0, 0
-        for cell in writes:
-            result |= tables.touch[cell]
-            units |= tables.seen[cell]
-        result |= tables.waits_for([cell for cell in reads if cell != tables.guard[agent]])
+        tables, rules, interpreter = self.tables, self.rules, self.interpreter
+        after, first = tried.outcomes[0][0], interpreter.layout.regions
+        changed = rules.changed(agent, memory, after, tried.writes)
+        result, units = rules.disturbed(changed), 0
+        for cell in tried.writes:
+            result |= rules.touchers(agent, cell, True, memory, changed, tables.touch[cell])
+            seen = tables.seen[cell]
+            if cell >= first:
+                marks = memory[cell] ^ after[cell]
+                seen = sum(1 << n for n in bits(seen) if tables.differs(n, cell - first, marks))
+            units |= seen
+        for cell in tried.reads:
+            writers = 0 if cell == tables.guard[agent] else tables.write[cell]
+            result |= rules.touchers(agent, cell, False, memory, changed, writers)
         for number in bits(units):
             unit = tables.units[number]
             inside = memory[interpreter.layout.regions + unit.cpu]
             others = tables.exempts(number, inside, self.used)
             if others is None:
-                looks = interpreter.looks_at(unit.invariant, unit.cpu, memory)
-                others = tables.waits_for(list(looks))
+                others = 0
+                for cell in interpreter.looks_at(unit.invariant, unit.cpu, memory):
+                    if cell >= first:
+                        others |= tables.markers(number, cell - first)
+                    else:
+                        others |= rules.narrowed(
+                            agent, cell, False, memory, changed, tables.write[cell]
+                        )
             result |= others
         return result & ~(1 << agent)
+
+    def _broken(self, broken: Broken) -> NoReturn:
+        text = self.rules.text(self.system.program, self.interpreter.code, broken)
+        raise FactBrokenError(self.rules.names[broken.name], text)
 
     # --- what fails ------------------------------------------------------------
 

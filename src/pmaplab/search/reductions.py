@@ -8,7 +8,9 @@ from pmaplab.errors import UsageError, did_you_mean
 from pmaplab.ir.nodes import PROGRAM_REDUCTIONS
 
 PARTIAL_ORDER = "partial-order"
-SEARCH_REDUCTIONS = (PARTIAL_ORDER,)
+SYMMETRY = "symmetry"
+# Of these the first that is asked for is used.
+SEARCH_REDUCTIONS = (PARTIAL_ORDER, SYMMETRY)
 REDUCTIONS = (*PROGRAM_REDUCTIONS, *SEARCH_REDUCTIONS)
 AUTO, ALL, NONE = "auto", "all", "none"
 # Before a name: all but this one.

@@ -142,7 +142,7 @@ static int pass_all(struct stream *f, struct search *s, uint64_t states, uint64_
 		if (pass(f, s->unit[i].reads, (s->memory / 64 + 1) * sizeof(uint64_t)))
 			return -1;
 	}
-	if (PASS(f, *transitions) || PASS(f, s->depth) || PASS(f, s->exempt) ||
+	if (PASS(f, *transitions) || PASS(f, s->depth) || PASS(f, s->exempt) || PASS(f, s->images) ||
 	    PASS(f, s->next_layout) || pass_target(f, &s->failure, s->level) ||
 	    pass(f, s->labels, (model_labels / 64 + 1) * sizeof(uint64_t)) ||
 	    pass_history(f, s, states))
@@ -201,6 +201,7 @@ int checkpoint_read(struct search *s)
 	fclose(f.file);
 	s->states = s->history.count;
 	s->thread[0].transitions = transitions;
+	s->thread[0].images = s->images;
 	watch_again(s);
 	return steps_fit(s) || invariants_renew(s) || rebuild_store(s) ? -1 : 1;
 }

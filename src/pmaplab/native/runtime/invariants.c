@@ -194,7 +194,11 @@ static int judge_unit(struct thread *t, unsigned unit, const struct wide *state,
 		if (answer < 0)
 			return -1;
 		value = (word)answer;
+		if (s->symmetry != NULL && !unit_is_alike(t, u))
+			return -1;
 		pthread_mutex_lock(&s->lock);
+		if (s->symmetry != NULL)
+			watch_images(t, u);
 		watch_cells(t, u, unit_bit(unit));
 		status = keep_answer(s, t, u, state, value);
 		pthread_mutex_unlock(&s->lock);

@@ -93,8 +93,139 @@ static void read_reduction(struct search *s)
 	r->seen = numbers(s->memory);
 	r->guard = numbers(s->agents);
 	r->always = numbers(model_invariants * model_cpus);
+	r->asks = numbers(model_invariants * model_cpus * model_cpus);
 	r->leavers = numbers(model_cpus * r->regions);
 	r->enterers = numbers(model_cpus * r->regions);
+}
+
+static uint32_t *numbers_below(uint64_t count, uint64_t most)
+{
+	uint32_t *all = need(calloc(count + 1, sizeof(*all)));
+
+	for (uint64_t i = 0; i < count; i++) {
+		uint64_t value = number();
+
+		if (value >= most)
+			die("a rule has a number that does not exist");
+		all[i] = (uint32_t)value;
+	}
+	return all;
+}
+
+/* What there is by cell: numbers below `most`. */
+static void read_by_cell(struct search *s, struct by_cell *by, uint32_t most)
+{
+	uint64_t total = number();
+
+	by->first = numbers_below(s->memory + 1, total + 1);
+	by->at = numbers_below(total, most);
+}
+
+static void read_ownership(struct search *s)
+{
+	struct ownership *o;
+	uint32_t rules, atoms;
+
+	keyword("ownership");
+	rules = (uint32_t)number();
+	if (rules == 0)
+		return;
+	s->ownership = o = need(calloc(1, sizeof(*o)));
+	o->rules = rules;
+	o->names = (uint32_t)number();
+	atoms = (uint32_t)number();
+	o->rule = need(calloc(rules, sizeof(*o->rule)));
+	o->atom = need(calloc(atoms + 1, sizeof(*o->atom)));
+	o->wrong = need(calloc(o->names + 1, sizeof(*o->wrong)));
+	for (uint32_t i = 0, next = 0; i < rules; i++) {
+		struct rule *r = &o->rule[i];
+
+		r->name = number();
+		r->shared = number();
+		r->keepers = number();
+		r->enders = number();
+		r->changers = number();
+		r->concerned = number();
+		r->cell = number();
+		r->first_atom = next;
+		r->atoms = (uint32_t)number();
+		if (r->name >= o->names || r->atoms > atoms - next)
+			die("a rule is not what it should be");
+		next += r->atoms;
+		for (uint32_t n = 0; n < r->atoms; n++) {
+			struct atom *a = &o->atom[r->first_atom + n];
+
+			a->cell = number();
+			a->mask = number();
+			a->value = number();
+			a->equal = number();
+			a->writers = number();
+			a->rule = i;
+			if (a->cell >= s->memory)
+				die("a rule asks for a cell that does not exist");
+		}
+	}
+	read_by_cell(s, &o->rules_of, rules);
+	read_by_cell(s, &o->atoms_of, atoms);
+}
+
+static void read_value_map(struct value_map *v)
+{
+	v->bits = (int)number();
+	v->count = number();
+	v->word = number();
+	v->from = numbers(v->bits ? 0 : v->count);
+	v->to = numbers(v->count);
+}
+
+/* Where cells, agents or CPUs go: all of them, each to a place of its own. */
+static uint64_t *places(uint64_t count)
+{
+	uint64_t *all = numbers(count);
+	char *taken = need(calloc(count + 1, 1));
+
+	for (uint64_t i = 0; i < count; i++) {
+		if (all[i] >= count || taken[all[i]]++)
+			die("a permutation is not one to one");
+	}
+	free(taken);
+	return all;
+}
+
+static void read_symmetry(struct search *s)
+{
+	struct symmetry *y;
+	unsigned count;
+
+	keyword("symmetry");
+	count = (unsigned)number();
+	if (count == 0)
+		return;
+	s->symmetry = y = need(calloc(1, sizeof(*y)));
+	y->count = count;
+	y->permutation = need(calloc(count, sizeof(*y->permutation)));
+	y->maps = (unsigned)number();
+	y->map_of = numbers(s->memory);
+	y->points = (unsigned)number();
+	y->point = need(calloc(y->points + 1, sizeof(*y->point)));
+	for (unsigned i = 0; i < y->points; i++) {
+		struct point *point = &y->point[i];
+
+		point->return_address = number();
+		point->count = number();
+		point->slot = numbers(point->count);
+		point->map = numbers(point->count);
+	}
+	for (unsigned i = 0; i < count; i++) {
+		struct permutation *p = &y->permutation[i];
+
+		p->cell = places(s->memory);
+		p->agent = places(s->agents);
+		p->cpu = places(model_cpus);
+		p->map = need(calloc(y->maps + 1, sizeof(*p->map)));
+		for (unsigned n = 0; n < y->maps; n++)
+			read_value_map(&p->map[n]);
+	}
 }
 
 static void read_projection(struct search *s)
@@ -163,6 +294,8 @@ static void read_input(struct search *s)
 	s->marks.must = number();
 	s->marks.must_not = number();
 	read_reduction(s);
+	read_ownership(s);
+	read_symmetry(s);
 	read_projection(s);
 	keyword("rest");
 	s->rest.cells = number();
@@ -227,16 +360,37 @@ static void print_projected(const char *name, const struct projected *found)
 	    found->low, found->high);
 }
 
+/* Which facts do not hold. */
+static void print_wrong(const struct search *s)
+{
+	const char *comma = "";
+
+	printf("\"wrong\": [");
+	for (uint32_t i = 0; s->ownership != NULL && i < s->ownership->names; i++) {
+		const struct wrong *wrong = &s->ownership->wrong[i];
+
+		if (!wrong->found)
+			continue;
+		printf("%s[%" PRIu32 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 "]", comma, i,
+		    wrong->point, wrong->agent, wrong->cell, wrong->how);
+		comma = ", ";
+	}
+	printf("], ");
+}
+
 static void print_result(struct search *s)
 {
-	static const char *why[] = {"", "states", "time", "memory", "first", "error", "parent", "wide", "signal", "found"};
+	static const char *why[] = {"", "states", "time", "memory", "first", "error", "parent", "wide", "signal", "found", "fact",
+	    "beyond", "apart"};
 	unsigned count = 0;
-	uint64_t passed = 0;
+	uint64_t passed = 0, images = 0;
 	struct path *paths = need(calloc(model_invariants + 4, sizeof(*paths)));
 	const char *comma = "";
 
-	for (unsigned i = 0; i < s->threads; i++)
+	for (unsigned i = 0; i < s->threads; i++) {
 		passed += s->thread[i].passed;
+		images += s->thread[i].images;
+	}
 	for (unsigned i = 0; i < model_invariants; i++) {
 		if (s->violation[i].found)
 			paths[count++].target = &s->violation[i];
@@ -265,6 +419,7 @@ static void print_result(struct search *s)
 	print_bits("exempt", &s->exempt, 64);
 	printf("\"bytes\": %" PRIu64 ", \"components\": %u, \"repacks\": %" PRIu64 ", ",
 	    memory_used(s), s->components, s->repacks);
+	print_wrong(s);
 	if (s->projection.wanted && s->complete) {
 		if (project(s))
 			die("there is not enough memory");
@@ -284,7 +439,10 @@ static void print_result(struct search *s)
 			die("there is not enough memory");
 		printf("], ");
 	}
-	printf("\"passed\": %" PRIu64 ", \"violations\": [", passed);
+	if (s->symmetry != NULL && s->symmetry->told)
+		printf("\"told\": {\"by\": %u, \"point\": %" PRIu64 ", \"invariant\": %d}, ",
+		    s->symmetry->told_by, s->symmetry->told_point, s->symmetry->told_invariant);
+	printf("\"images\": %" PRIu64 ", \"passed\": %" PRIu64 ", \"violations\": [", images, passed);
 	for (unsigned p = 0; p < count; p++) {
 		const struct target *target = paths[p].target;
 

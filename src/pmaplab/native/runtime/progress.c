@@ -36,15 +36,19 @@ static enum expanded expand_key(struct thread *t, word key, struct wide *state, 
 }
 
 /* The key of the successor number `n` of a state: it is there, as all are.  Who moves
- * on the way to it, besides the first, is added to `moved`. */
+ * on the way to it, besides the first, is added to `moved`; `by` receives the permutation
+ * that makes it the state that is kept. */
 static int key_of_successor(struct thread *t, const struct wide *state, word from, unsigned n,
-    word *key, uint64_t *moved)
+    word *key, uint64_t *moved, unsigned *by)
 {
 	struct wide to = successor(state, &t->found[n]);
 	uint64_t concerns = 0;
-	unsigned changed = 0;
+	unsigned changed = 0, images;
 
+	*by = 0;
 	if (t->search->reduction != NULL && run_on(t, &to, &concerns, moved) != EXPANDED)
+		return -1;
+	if (t->search->symmetry != NULL && representative(t, &to, by, &images))
 		return -1;
 	for (unsigned i = 0; i < LANES; i++)
 		changed |= (unsigned)(to.lane[i] != state->lane[i]) << i;
@@ -72,9 +76,10 @@ static int fine(struct thread *t, word key)
 	}
 	for (unsigned i = 0; i < t->found_count; i++) {
 		const uint64_t *slot;
+		unsigned by;
 		word to;
 
-		if (key_of_successor(t, &state, key, i, &to, &moved))
+		if (key_of_successor(t, &state, key, i, &to, &moved, &by))
 			return -1;
 		slot = store_find(&s->store, stored(s, to));
 		if (slot == NULL)
@@ -160,8 +165,9 @@ static int foresee_waiting(struct thread *t, struct waiting *some, unsigned coun
 		how = expand(t, &w->state, &moved, &failed);
 		if (how == NO_ROOM || how == BROKEN)
 			return -1;
-		/* A reduced search goes on from there. */
-		w->has_first = t->found_count > 0 && s->reduction == NULL;
+		/* A reduced search goes on from there, or keeps an image. */
+		w->has_first = t->found_count > 0 && s->reduction == NULL &&
+		    s->symmetry == NULL;
 		if (!w->has_first)
 			continue;
 		w->to = successor(&w->state, &t->found[0]);
@@ -309,10 +315,12 @@ static int work_out(struct search *s, struct rest *rest)
 			if (how == NO_ROOM || how == BROKEN)
 				return -1;
 			for (unsigned n = 0; n < t->found_count; n++) {
-				if (key_of_successor(t, &state, key, n, &to, &moves) ||
+				unsigned by;
+
+				if (key_of_successor(t, &state, key, n, &to, &moves, &by) ||
 				    !memo_get(&rest->number, to | KEY_BIT, &number))
 					return -1;
-				moves |= rest->moves[(uint64_t)number];
+				moves |= agents_before(s, by, rest->moves[(uint64_t)number]);
 			}
 			moves |= rest->moves[i];
 			again |= moves != rest->moves[i];

@@ -27,6 +27,39 @@ static int exempts(const struct search *s, const struct unit *u, uint64_t inside
 	return 1;
 }
 
+/* Who may enter or leave a region of a CPU that makes a difference to a unit. */
+static uint64_t markers(const struct search *s, const struct unit *u, uint64_t cpu)
+{
+	const struct reduction *r = s->reduction;
+	uint64_t result = 0, left = r->asks[(uint64_t)(u - s->unit) * model_cpus + cpu];
+
+	for (; left; left &= left - 1) {
+		uint64_t at = cpu * r->regions + (unsigned)__builtin_ctzll(left);
+
+		result |= r->leavers[at] | r->enterers[at];
+	}
+	return result;
+}
+
+/* Who may write what a unit has read, while an agent does not move. */
+static uint64_t writers_for(const struct thread *t, const struct unit *u, unsigned agent,
+    uint64_t *touched)
+{
+	const struct search *s = t->search;
+	uint64_t result = 0;
+
+	for (uint64_t at = 0; at <= s->memory / 64; at++) {
+		for (uint64_t left = t->machine.read[at]; left; left &= left - 1) {
+			uint64_t cell = 64 * at + (uint64_t)__builtin_ctzll(left);
+
+			result |= cell >= model_regions ? markers(s, u, cell - model_regions) :
+			    ownership_narrowed(t, agent, cell, 0, s->reduction->write[cell],
+			    touched);
+		}
+	}
+	return result;
+}
+
 static uint64_t writers(const struct search *s, const uint64_t *cells, uint64_t but)
 {
 	uint64_t result = 0;
@@ -43,7 +76,8 @@ static uint64_t writers(const struct search *s, const uint64_t *cells, uint64_t 
 }
 
 /* Who may change what a unit says of the state in the machine; -1 for an error. */
-static int changers(struct thread *t, const struct unit *u, uint64_t *touched, uint64_t *who)
+static int changers(struct thread *t, const struct unit *u, unsigned agent, uint64_t *touched,
+    uint64_t *who)
 {
 	struct search *s = t->search;
 	struct machine *m = &t->machine;
@@ -69,8 +103,27 @@ static int changers(struct thread *t, const struct unit *u, uint64_t *touched, u
 		return -1;
 	}
 	*touched |= m->touched;
-	*who = writers(s, m->read, 0);
+	*who = writers_for(t, u, agent, touched);
 	return 0;
+}
+
+/* The units to which it makes a difference what regions of a CPU the step changes. */
+static uint64_t marked_units(const struct thread *t, uint64_t cpu)
+{
+	const struct search *s = t->search;
+	uint64_t result = 0;
+
+	for (unsigned i = 0; i < s->units; i++) {
+		if (s->reduction->asks[i * model_cpus + cpu] & t->marked[cpu])
+			result |= (uint64_t)1 << i;
+	}
+	return result;
+}
+
+void note_outcome(struct thread *t)
+{
+	for (unsigned i = 0; i < model_cpus; i++)
+		t->marked[i] = t->base[model_regions + i] ^ t->machine.s[model_regions + i];
 }
 
 int step_conflicts(struct thread *t, const struct wide *state, unsigned agent, uint64_t *touched,
@@ -78,21 +131,28 @@ int step_conflicts(struct thread *t, const struct wide *state, unsigned agent, u
 {
 	struct search *s = t->search;
 	const struct reduction *r = s->reduction;
-	uint64_t units = 0, result = writers(s, t->machine.read, r->guard[agent]);
+	uint64_t units = 0, result = s->ownership == NULL ? 0 : ownership_disturbed(t);
 
 	for (uint64_t at = 0; at <= s->memory / 64; at++) {
 		for (uint64_t left = t->machine.wrote[at]; left; left &= left - 1) {
 			uint64_t cell = 64 * at + (uint64_t)__builtin_ctzll(left);
 
-			result |= r->touch[cell];
-			units |= r->seen[cell];
+			result |= ownership_touchers(t, agent, cell, 1, r->touch[cell], touched);
+			units |= cell >= model_regions ? marked_units(t, cell - model_regions) :
+			    r->seen[cell];
+		}
+		for (uint64_t left = t->machine.read[at]; left; left &= left - 1) {
+			uint64_t cell = 64 * at + (uint64_t)__builtin_ctzll(left);
+
+			result |= ownership_touchers(t, agent, cell, 0,
+			    cell == r->guard[agent] ? 0 : r->write[cell], touched);
 		}
 	}
 	load_state(t, state);
 	for (; units; units &= units - 1) {
 		uint64_t who;
 
-		if (changers(t, &s->unit[__builtin_ctzll(units)], touched, &who))
+		if (changers(t, &s->unit[__builtin_ctzll(units)], agent, touched, &who))
 			return -1;
 		result |= who;
 	}
@@ -103,6 +163,25 @@ int step_conflicts(struct thread *t, const struct wide *state, unsigned agent, u
 uint64_t step_waits(const struct thread *t)
 {
 	return writers(t->search, t->machine.read, 0);
+}
+
+int is_within(const struct thread *t, unsigned agent)
+{
+	const struct search *s = t->search;
+
+	for (uint64_t at = 0; at <= s->memory / 64; at++) {
+		uint64_t all = t->machine.read[at] | t->machine.wrote[at];
+
+		for (; all; all &= all - 1) {
+			uint64_t bit = (uint64_t)__builtin_ctzll(all), cell = 64 * at + bit;
+			const uint64_t *may = t->machine.wrote[at] >> bit & 1 ? s->reduction->write :
+			    s->reduction->touch;
+
+			if (!(may[cell] >> agent & 1))
+				return 0;
+		}
+	}
+	return 1;
 }
 
 void forget_access(struct thread *t)
@@ -116,20 +195,43 @@ void forget_access(struct thread *t)
 /* What agents can do in a state, looked up when it is asked for. */
 struct around {
 	struct wide value[MOST_AGENTS];
+	uint16_t mask[MOST_AGENTS];
 	uint64_t known, off, done;
 };
+
+/* A step has been taken: what it makes no difference to stays known. */
+static void forget_changed(const struct search *s, struct around *all, const struct wide *from,
+    const struct wide *to, unsigned mover)
+{
+	uint64_t stale = (uint64_t)1 << mover;
+
+	for (uint64_t left = all->known & ~stale; left; left &= left - 1) {
+		const struct wide *bits = &s->mask[all->mask[__builtin_ctzll(left)]].bits;
+		uint64_t differs = 0;
+
+		for (unsigned i = 0; i < LANES; i++)
+			differs |= (from->lane[i] ^ to->lane[i]) & bits->lane[i];
+		if (differs)
+			stale |= left & -left;
+	}
+	all->known &= ~stale;
+	all->off &= ~stale;
+	all->done &= ~stale;
+}
 
 static enum expanded look_up(struct thread *t, const struct wide *state, struct around *all,
     uint64_t agents)
 {
 	for (agents &= ~all->known; agents; agents &= agents - 1) {
 		unsigned agent = (unsigned)__builtin_ctzll(agents);
+		const struct search *s = t->search;
 		enum expanded how = agent_value(t, state, agent, &all->value[agent]);
 		uint64_t bit = agents & -agents, out;
 
 		if (how != EXPANDED)
 			return how;
 		all->known |= bit;
+		all->mask[agent] = mask_of_agent(s, agent, state);
 		out = all->value[agent].lane[0] >> OUT_SHIFT;
 		if (out == OUT_NONE)
 			all->off |= bit;
@@ -186,21 +288,25 @@ static enum expanded alone(struct thread *t, const struct wide *state, struct ar
 enum expanded run_on(struct thread *t, struct wide *state, uint64_t *concerns, uint64_t *moved)
 {
 	struct search *s = t->search;
+	unsigned agent = 0;
+	struct around all;
 
+	all.known = all.off = all.done = 0;
 	for (uint64_t steps = 0; steps < s->reduction->most; steps++) {
-		struct around all;
-		unsigned agent;
+		struct wide from = *state;
+		unsigned tried;
 
-		all.known = all.off = all.done = 0;
-		for (agent = 0; agent < s->agents; agent++) {
+		/* Whoever moved last is the likeliest to go on. */
+		for (tried = 0; tried < s->agents; tried++) {
 			enum expanded how = alone(t, state, &all, agent);
 
 			if (how == EXPANDED)
 				break;
 			if (how != WAITING)
 				return how;
+			agent = agent + 1 == s->agents ? 0 : agent + 1;
 		}
-		if (agent == s->agents)
+		if (tried == s->agents)
 			break;
 		/* The state is left behind, but it was there. */
 		if (!s->complete && *concerns &&
@@ -211,6 +317,7 @@ enum expanded run_on(struct thread *t, struct wide *state, uint64_t *concerns, u
 		*concerns = concerns_of(s, &all.value[agent]);
 		*moved |= (uint64_t)1 << agent;
 		t->passed_now++;
+		forget_changed(s, &all, &from, state, agent);
 	}
 	return EXPANDED;
 }

@@ -14,6 +14,7 @@ struct reduction {
 	uint64_t *seen;			/* by cell: the units that may read it */
 	uint64_t *guard;		/* by agent: a cell that does not count, or 0 */
 	uint64_t *always;		/* by unit: the regions in which no failure counts */
+	uint64_t *asks;			/* by unit and CPU: the regions that make a difference */
 	uint64_t *leavers, *enterers;	/* by CPU and region */
 	unsigned regions;
 	uint64_t used;			/* exemptions that need not be found again */

@@ -25,6 +25,8 @@ uint64_t memory_used(const struct search *s)
 		sum += (s->agent[i].steps->last + 1) * sizeof(struct kept_step);
 	for (unsigned i = 0; i < s->units; i++)
 		sum += (s->unit[i].memo.entries->last + 1) * sizeof(struct entry);
+	if (s->symmetry != NULL)
+		sum += symmetry_bytes(s);
 	return sum;
 }
 

@@ -60,11 +60,13 @@ static int thread_open(struct search *s, struct thread *t)
 	t->batch_room = 4 * BATCH;
 	t->batch = calloc(t->batch_room, sizeof(*t->batch));
 	t->out = calloc(OUT, sizeof(*t->out));
+	t->marked = calloc(model_cpus, sizeof(*t->marked));
+	t->changed = calloc(s->ownership == NULL ? 1 : s->ownership->rules + 1, sizeof(*t->changed));
 	t->found_room = 64;
 	t->found = calloc(t->found_room, sizeof(*t->found));
 	return t->base && t->row && t->labels && t->machine.labels && t->machine.read && t->machine.wrote &&
 	    t->machine.s && t->batch &&
-	    t->out && t->found ? 0 : -1;
+	    t->out && t->found && t->changed && t->marked ? 0 : -1;
 }
 
 /* --- one thread ------------------------------------------------------------------ */
@@ -120,6 +122,7 @@ static int drain(struct thread *t)
 		i++;
 		if (how == STORED_BEFORE)
 			continue;
+		t->images += p->images;
 		t->out[t->out_count++] = narrow(p->key);
 		if ((p->concerns && judge_later(t, &p->to, p->key, p->concerns, s->level + 1)) ||
 		    (t->out_count == OUT && flush(t))) {
@@ -158,8 +161,16 @@ static int emit(struct thread *t, const struct wide *state, word key)
 		p->key = key;
 		p->concerns = concerns_of(s, &t->found[i]);
 		p->changed = 0;
+		p->images = 0;
 		if (s->reduction != NULL && run_on(t, &p->to, &p->concerns, &moved) != EXPANDED)
 			return -1;
+		if (s->symmetry != NULL) {
+			unsigned by;
+
+			if (representative(t, &p->to, &by, &p->images))
+				return -1;
+			p->concerns = image_of_units(s, by, p->concerns);
+		}
 		t->batch_count++;
 		for (unsigned n = 0; n < LANES; n++) {
 			if (p->to.lane[n] != state->lane[n]) {
@@ -456,9 +467,9 @@ int search_open(struct search *s)
 	if (history_open(&s->history))
 		return -1;
 	s->next_layout = FIRST_LAYOUT;
-	if (invariants_open(s))
+	if (invariants_open(s) || steps_open(s))
 		return -1;
-	return steps_open(s);
+	return s->symmetry == NULL ? 0 : symmetry_open(s);
 }
 
 /* The first state: number 0 of every component. */
@@ -515,6 +526,13 @@ static int begin_or_resume(struct search *s)
 	return 0;
 }
 
+/* Whether it is to be searched in another way. */
+static int gives_up(const struct search *s)
+{
+	return s->stopped == STOPPED_FOUND || s->stopped == STOPPED_FACT ||
+	    s->stopped == STOPPED_BEYOND || s->stopped == STOPPED_APART;
+}
+
 void search_run(struct search *s)
 {
 	double kept = s->started = s->reported = now();
@@ -526,13 +544,16 @@ void search_run(struct search *s)
 		uint64_t before = transitions(s);
 		int found = s->failure.found;
 
+		s->images = 0;
+		for (unsigned i = 0; i < s->threads; i++)
+			s->images += s->thread[i].images;
 		if (s->checkpoint[0] && now() - kept > s->checkpoint_seconds) {
 			checkpoint_write(s, to, before);
 			kept = now();
 		}
 		if (run_level(s, from, to)) {
 			if (s->checkpoint[0] && s->stopped != STOPPED_ERROR &&
-			    s->stopped != STOPPED_WIDE && s->stopped != STOPPED_FOUND)
+			    s->stopped != STOPPED_WIDE && !gives_up(s))
 				checkpoint_write(s, to, before);
 			break;
 		}
@@ -558,8 +579,8 @@ void search_run(struct search *s)
 		s->complete = 0;
 		stop(s, STOPPED_MEMORY);
 	}
-	if (s->stopped == STOPPED_FOUND)
+	if (gives_up(s))
 		s->complete = 0;
-	if (s->checkpoint[0] && (s->complete || s->stopped == STOPPED_FOUND))
+	if (s->checkpoint[0] && (s->complete || gives_up(s)))
 		checkpoint_remove();
 }

@@ -20,8 +20,10 @@
 #include "lanes.h"
 #include "memo.h"
 #include "model.h"
+#include "ownership.h"
 #include "reduce.h"
 #include "store.h"
+#include "symmetry.h"
 
 enum {
 	KEY_BITS = 95,		/* of a state's key */
@@ -135,7 +137,8 @@ enum pause { RUN, MAKE_ROOM = 1, GROW_LANES = 2, FORGET = 4, REPACK = 8, STOP = 
 
 enum stop {
 	NOT_STOPPED, STOPPED_STATES, STOPPED_TIME, STOPPED_MEMORY, STOPPED_FIRST, STOPPED_ERROR,
-	STOPPED_PARENT, STOPPED_WIDE, STOPPED_SIGNAL, STOPPED_FOUND
+	STOPPED_PARENT, STOPPED_WIDE, STOPPED_SIGNAL, STOPPED_FOUND, STOPPED_FACT,
+	STOPPED_BEYOND, STOPPED_APART
 };
 
 struct pending {
@@ -144,6 +147,7 @@ struct pending {
 	uint64_t concerns;	/* units, one bit each */
 	uint64_t home;		/* its place in the store */
 	unsigned changed;
+	unsigned images;	/* other images of the state */
 };
 
 enum { ALL_LANES = (1 << LANES) - 1, MOST_ASKED = 128 };
@@ -192,6 +196,11 @@ struct thread {
 	unsigned failures;	/* transitions of one expansion that fail */
 	uint64_t transitions, added;
 	uint64_t passed, passed_now;	/* states that were not kept; of one expansion */
+	uint64_t *marked;	/* by CPU: regions that the step which was just run changes */
+	struct rule_change *changed;	/* rules that the step which was just run changes */
+	unsigned changed_count;
+	struct mirror *mirror;	/* where images of states are run */
+	uint64_t images;	/* of new states, these not included */
 	pthread_t id;
 };
 
@@ -239,6 +248,9 @@ struct search {
 	uint64_t *conflicts;		/* by the number of such a set: agents */
 	unsigned concerns_count;
 	struct reduction *reduction;	/* NULL for none */
+	struct ownership *ownership;	/* NULL for none */
+	struct symmetry *symmetry;	/* NULL for none */
+	uint64_t images;		/* of states that are kept, when the level began */
 	struct mask *mask;
 	unsigned masks;
 	struct outcomes *many;
@@ -317,6 +329,8 @@ static inline uint64_t conflicts_of(const struct search *s, const struct wide *v
 	return s->conflicts[value->lane[0] >> CONCERNS_SHIFT & (MOST_CONCERNS - 1)];
 }
 
+/* The number of the mask by which that is kept. */
+uint16_t mask_of_agent(const struct search *s, unsigned agent, const struct wide *state);
 /* What an agent can do in a state: one difference, or what else there is to say. */
 enum expanded agent_value(struct thread *t, const struct wide *state, unsigned agent,
     struct wide *value);
@@ -397,10 +411,30 @@ int steps_move(struct search *s, struct wide (*moved)(const void *how, const str
 /* Room for the masks of as many contents as there can be now. */
 int steps_fit(struct search *s);
 
+/* --- ownership.c --------------------------------------------------------------- */
+
+/* Check what a step that was just run has come to, and note which rules it changes.
+ * Whatever depends on more of the state than the step adds that to `touched`. */
+void ownership_outcome(struct thread *t, unsigned agent, uint64_t *touched);
+/* Check what an attempt of a step has touched. */
+void ownership_attempt(struct thread *t, unsigned agent, uint64_t *touched);
+/* Of those who may write or touch a cell, who may while the agent does not move. */
+uint64_t ownership_narrowed(const struct thread *t, unsigned agent, uint64_t cell, int written,
+    uint64_t by_tables, uint64_t *touched);
+/* Who conflicts with what the step does to a cell, and may do so by the tables. */
+uint64_t ownership_touchers(const struct thread *t, unsigned agent, uint64_t cell, int written,
+    uint64_t by_tables, uint64_t *touched);
+/* Who may break a rule that the step may end, or one of its name. */
+uint64_t ownership_disturbed(const struct thread *t);
+
 /* --- reduce.c ------------------------------------------------------------------- */
 
 /* Begin to note what a step does. */
 void forget_access(struct thread *t);
+/* Note what a step that was just run has come to. */
+void note_outcome(struct thread *t);
+/* Whether the agent may do what was noted. */
+int is_within(const struct thread *t, unsigned agent);
 /* What was noted of a step conflicts with these agents; -1 for an error.  What else
  * that depends on is added to `touched`. */
 int step_conflicts(struct thread *t, const struct wide *state, unsigned agent, uint64_t *touched,
@@ -410,6 +444,30 @@ uint64_t step_waits(const struct thread *t);
 /* Take steps that are alone as long as there are any.  `concerns` are the units that
  * may say something else of the state, `moved` receives who moves. */
 enum expanded run_on(struct thread *t, struct wide *state, uint64_t *concerns, uint64_t *moved);
+
+/* --- symmetry.c ------------------------------------------------------------------ */
+
+int symmetry_open(struct search *s);
+/* Room for the images of as many contents as there can be now. */
+int symmetry_fit(struct search *s);
+uint64_t symmetry_bytes(const struct search *s);
+/* Let the state be the least of its images: by which permutation, counted from 1, and how
+ * many other images there are; -1 where a field must grow first. */
+int representative(struct thread *t, struct wide *state, unsigned *by, unsigned *images);
+/* A set of units, where a permutation puts them. */
+uint64_t image_of_units(const struct search *s, unsigned by, uint64_t units);
+/* The agents that a permutation puts where `agents` are. */
+uint64_t agents_before(const struct search *s, unsigned by, uint64_t agents);
+/* End the search, since a step at a point, or an invariant, tells objects apart. */
+void told_apart(struct search *s, unsigned by, uint64_t point, int invariant);
+/* Whether a step does in all images of a state what it does there; what that rests on is
+ * added to `touched`.  If not, the search ends. */
+int step_is_alike(struct thread *t, const struct wide *state, unsigned agent, uint64_t *touched);
+/* The same of what a unit says of the state in t->base; what it reads in images is
+ * added to what the machine has read. */
+int unit_is_alike(struct thread *t, const struct unit *u);
+/* Let the images of a unit watch the images of the cells that the machine has read. */
+void watch_images(struct thread *t, const struct unit *u);
 
 /* --- invariants.c ------------------------------------------------------------- */
 

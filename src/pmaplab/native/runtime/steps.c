@@ -73,6 +73,11 @@ int broken(struct thread *t, word key, uint64_t level, enum ending how, int agen
 {
 	struct search *s = t->search;
 
+	if (s->symmetry != NULL) {
+		/* The search without it gives the account. */
+		told_apart(s, 0, agent < 0 ? 0 : t->machine.s[s->agent[agent].base], invariant);
+		return -1;
+	}
 	if (s->reduction != NULL) {
 		stop(s, STOPPED_FOUND);
 		return -1;
@@ -94,7 +99,7 @@ void note(struct search *s, struct target *target, const struct wide *state, wor
 {
 	uint64_t hash;
 
-	if (s->reduction != NULL) {
+	if (s->reduction != NULL || s->symmetry != NULL) {
 		/* It will be searched again without. */
 		stop(s, STOPPED_FOUND);
 		return;
@@ -337,7 +342,7 @@ static enum expanded run_step(struct thread *t, const struct wide *state, unsign
 	uint64_t conflicts = ANYBODY;
 	int failed = 0, ended = 0;
 
-	if (s->reduction != NULL)
+	if (s->reduction != NULL || s->ownership != NULL)
 		forget_access(t);
 	m->given_count = 0;
 	memset(t->labels, 0, words * sizeof(uint64_t));
@@ -369,12 +374,22 @@ static enum expanded run_step(struct thread *t, const struct wide *state, unsign
 			continue;
 		}
 		ended |= m->s[a->base] == DONE;
+		if (s->reduction != NULL)
+			note_outcome(t);
+		if (s->ownership != NULL)
+			ownership_outcome(t, agent, &touched);
 		if (difference_of(t, a, state, &difference))
 			return NO_ROOM;
 		if (push_found(t, &difference))
 			return BROKEN;
 	} while (next_choices(m));
+	if (s->symmetry != NULL && !step_is_alike(t, state, agent, &touched))
+		return BROKEN;
 	merge_labels(s, t->labels);
+	if (s->ownership != NULL)
+		ownership_attempt(t, agent, &touched);
+	if (s->reduction != NULL && !is_within(t, agent))
+		stop(s, STOPPED_BEYOND);
 	if (s->reduction != NULL && transitions == 0)
 		conflicts = step_waits(t);
 	else if (s->reduction != NULL && transitions == 1 && !failed && !ended &&
@@ -417,6 +432,11 @@ static enum expanded run_step(struct thread *t, const struct wide *state, unsign
 	}
 	pthread_mutex_unlock(&s->lock);
 	return EXPANDED;
+}
+
+uint16_t mask_of_agent(const struct search *s, unsigned agent, const struct wide *state)
+{
+	return __atomic_load_n(mask_at(s, &s->agent[agent], state), __ATOMIC_ACQUIRE);
 }
 
 enum expanded agent_value(struct thread *t, const struct wide *state, unsigned agent,
@@ -662,7 +682,7 @@ int steps_fit(struct search *s)
 	}
 	for (unsigned i = 0; i < s->threads; i++)
 		s->thread[i].is_unpacked = 0;
-	return 0;
+	return s->symmetry == NULL ? 0 : symmetry_fit(s);
 }
 
 int steps_move(struct search *s, struct wide (*moved)(const void *how, const struct wide *value),

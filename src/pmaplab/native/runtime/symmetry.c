@@ -1,0 +1,605 @@
+#include "symmetry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "memory.h"
+#include "search.h"
+
+/* What a piece of the model's code came to, in all its ways. */
+struct ran {
+	uint64_t *row;		/* one after the other */
+	unsigned count, room;
+	unsigned failed;
+	int error;
+	uint64_t touched, inside;
+	uint64_t *labels;
+};
+
+/* Of a thread: where images are run. */
+struct mirror {
+	struct machine machine;
+	uint64_t *base, *image, *moved;	/* rows of cells */
+	uint64_t *reads;
+	char *used;
+	unsigned used_room;
+	struct ran ours, theirs;
+};
+
+/* --- images ---------------------------------------------------------------------- */
+
+static uint64_t value_image(const struct search *s, const struct permutation *p, uint64_t map,
+    uint64_t value)
+{
+	const struct value_map *v;
+	uint64_t seen, result;
+
+	if (map == MAP_PLAIN)
+		return value;
+	if (map == MAP_POINTER)
+		return value < s->memory ? p->cell[value] : value;
+	v = &p->map[map - MAPS_DECLARED];
+	if (v->bits) {
+		value ^= v->word;
+		result = v->count < 64 ? value >> v->count << v->count : 0;
+		for (uint64_t i = 0; i < v->count; i++)
+			result |= (value >> i & 1) << v->to[i];
+		return result;
+	}
+	seen = value & v->word;
+	for (uint64_t i = 0; i < v->count; i++) {
+		if (v->from[i] == seen)
+			return value ^ seen ^ v->to[i];
+	}
+	return value;
+}
+
+static void memory_image(const struct search *s, const struct permutation *p, const uint64_t *cells,
+    uint64_t *image)
+{
+	memcpy(image, cells, s->memory * sizeof(*image));
+	for (uint64_t i = 0; i < p->changes; i++) {
+		uint64_t cell = p->changed[i];
+
+		image[p->cell[cell]] = value_image(s, p, s->symmetry->map_of[cell], cells[cell]);
+	}
+}
+
+/* Of what an agent has for itself. */
+static void part_image(const struct search *s, const struct permutation *p, const uint64_t *part,
+    uint64_t cells, uint64_t *image)
+{
+	const struct symmetry *y = s->symmetry;
+	uint64_t at = part[0], steps = 0;
+
+	memcpy(image, part, cells * sizeof(*image));
+	/* A frame lies behind those of its callers. */
+	while (at != 0 && at < y->points && steps++ < cells) {
+		const struct point *point = &y->point[at];
+
+		for (uint64_t i = 0; i < point->count; i++)
+			image[point->slot[i]] = value_image(s, p, point->map[i], part[point->slot[i]]);
+		at = point->return_address ? part[point->return_address] : 0;
+	}
+}
+
+static uint64_t part_cells(const struct search *s, unsigned agent)
+{
+	return s->component[s->agent[agent].component].cells;
+}
+
+/* Of the memory and one agent's part; a step looks at nothing else. */
+static void row_image(const struct search *s, const struct permutation *p, const uint64_t *cells,
+    unsigned agent, uint64_t *image)
+{
+	memory_image(s, p, cells, image);
+	memcpy(&image[s->memory], &cells[s->memory], (s->cells - s->memory) * sizeof(*image));
+	part_image(s, p, &cells[s->agent[agent].base], part_cells(s, agent),
+	    &image[s->agent[p->agent[agent]].base]);
+}
+
+/* The number of the image of a content; -1 when its field has no room. */
+static int image_number(struct thread *t, struct permutation *p, unsigned component, uint32_t number,
+    uint32_t *image)
+{
+	struct search *s = t->search;
+	const struct component *c = &s->component[component];
+	const uint64_t *row = &c->rows[(uint64_t)number * c->cells];
+	uint32_t known;
+
+	if (p->same[component]) {
+		*image = number;
+		return 0;
+	}
+	known = __atomic_load_n(&p->image[component][number], __ATOMIC_ACQUIRE);
+	if (known) {
+		*image = known - 1;
+		return 0;
+	}
+	if (s->symmetry->agent_of[component] >= 0) {
+		part_image(s, p, row, c->cells, t->row);
+	} else {
+		for (unsigned i = 0; i < c->cells; i++)
+			t->row[p->place[component][i]] = value_image(s, p,
+			    s->symmetry->map_of[c->cell[i]], row[i]);
+	}
+	if (component_number(&s->component[p->to[component]], t->row, image)) {
+		request(s, REPACK);
+		return -1;
+	}
+	__atomic_store_n(&p->image[component][number], *image + 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
+/* What a component holds in the image of a state; 0 stands for the identity. */
+static int number_in_image(struct thread *t, unsigned by, unsigned component,
+    const struct wide *state, uint32_t *number)
+{
+	struct search *s = t->search;
+	struct permutation *p;
+	unsigned from;
+
+	if (by == 0) {
+		*number = field_of(&s->component[component], state);
+		return 0;
+	}
+	p = &s->symmetry->permutation[by - 1];
+	from = p->from[component];
+	return image_number(t, p, from, field_of(&s->component[from], state), number);
+}
+
+/* The numbers of contents stay what they are, wherever fields go, so that the least
+ * image is always the same one. */
+int representative(struct thread *t, struct wide *state, unsigned *by, unsigned *images)
+{
+	struct search *s = t->search;
+	const struct symmetry *y = s->symmetry;
+	struct wide result = *state;
+	unsigned alike = 1;
+
+	*by = 0;
+	for (unsigned p = 1; p <= y->count; p++) {
+		uint32_t ours = 0, least = 0;
+
+		for (unsigned i = 0; i < y->ordered && ours == least; i++) {
+			if (number_in_image(t, p, y->order[i], state, &ours) ||
+			    number_in_image(t, *by, y->order[i], state, &least))
+				return -1;
+		}
+		if (ours == least) {
+			alike++;
+		} else if (ours < least) {
+			*by = p;
+			alike = 1;
+		}
+	}
+	*images = (y->count + 1) / alike - 1;
+	for (unsigned i = 0; *by && i < y->ordered; i++) {
+		const struct component *c = &s->component[y->order[i]];
+		uint32_t number;
+
+		if (number_in_image(t, *by, y->order[i], state, &number))
+			return -1;
+		result.lane[c->lane] &= ~field_mask(c);
+		result.lane[c->lane] |= (uint64_t)number << c->shift;
+	}
+	*state = result;
+	return 0;
+}
+
+uint64_t image_of_units(const struct search *s, unsigned by, uint64_t units)
+{
+	uint64_t result = 0;
+
+	if (by == 0)
+		return units;
+	if (s->units > MOST_UNITS || units == ~(uint64_t)0)
+		return ~(uint64_t)0;
+	for (; units; units &= units - 1) {
+		const struct unit *u = &s->unit[__builtin_ctzll(units)];
+
+		result |= unit_bit(u->invariant * model_cpus +
+		    (unsigned)s->symmetry->permutation[by - 1].cpu[u->cpu]);
+	}
+	return result;
+}
+
+uint64_t agents_before(const struct search *s, unsigned by, uint64_t agents)
+{
+	uint64_t result = 0;
+
+	if (by == 0)
+		return agents;
+	for (unsigned i = 0; i < s->agents; i++)
+		result |= (agents >> s->symmetry->permutation[by - 1].agent[i] & 1) << i;
+	return result;
+}
+
+/* --- whether the system behaves alike ------------------------------------------------ */
+
+void told_apart(struct search *s, unsigned by, uint64_t point, int invariant)
+{
+	struct symmetry *y = s->symmetry;
+
+	pthread_mutex_lock(&s->lock);
+	if (!y->told) {
+		y->told = 1;
+		y->told_by = by;
+		y->told_point = point;
+		y->told_invariant = invariant;
+	}
+	pthread_mutex_unlock(&s->lock);
+	stop(s, STOPPED_APART);
+}
+
+static void add_labels(const struct machine *m, struct ran *ran)
+{
+	for (unsigned i = 0; i < model_labels / 64 + 1; i++)
+		ran->labels[i] |= m->labels[i];
+}
+
+static int add_row(struct ran *ran, const uint64_t *cells, uint64_t count)
+{
+	if (ran->count == ran->room) {
+		uint64_t *row = realloc(ran->row, 2 * (ran->room + 1) * count * sizeof(*row));
+
+		if (row == NULL)
+			return -1;
+		ran->row = row;
+		ran->room = 2 * (ran->room + 1);
+	}
+	memcpy(&ran->row[ran->count++ * count], cells, count * sizeof(*cells));
+	return 0;
+}
+
+/* Run a step in all its ways from a row of cells; -1 without memory. */
+static int run_all(struct search *s, struct machine *m, const uint64_t *cells, unsigned agent,
+    struct ran *ran)
+{
+	const struct agent *a = &s->agent[agent];
+	unsigned words = model_labels / 64 + 1;
+
+	ran->count = ran->failed = 0;
+	ran->error = 0;
+	ran->touched = 0;
+	memset(ran->labels, 0, words * sizeof(*ran->labels));
+	m->given_count = 0;
+	do {
+		enum ending how;
+
+		memcpy(m->s, cells, s->cells * sizeof(*cells));
+		m->touched = m->written = 0;
+		m->budget = model_longest_step;
+		m->taken_count = 0;
+		memset(m->labels, 0, words * sizeof(*m->labels));
+		how = m->s[a->base] == DONE ? DISABLED : try_step(m, a);
+		ran->touched |= m->touched;
+		if (how == DISABLED)
+			continue;
+		if (how == NO_MEANING || how == NOT_MODELLED) {
+			ran->error = 1;
+			return 0;
+		}
+		add_labels(m, ran);
+		if (how == FAILED)
+			ran->failed++;
+		else if (add_row(ran, m->s, s->cells))
+			return -1;
+	} while (next_choices(m));
+	return 0;
+}
+
+/* Whether `theirs` are the images of `ours`; -1 without memory. */
+static int are_images(struct search *s, struct mirror *mirror, const struct permutation *p,
+    unsigned agent)
+{
+	const struct ran *ours = &mirror->ours, *theirs = &mirror->theirs;
+	uint64_t bytes = s->cells * sizeof(uint64_t);
+
+	if (theirs->error || ours->count != theirs->count || ours->failed != theirs->failed ||
+	    memcmp(ours->labels, theirs->labels, (model_labels / 64 + 1) * sizeof(uint64_t)))
+		return 0;
+	if (mirror->used_room < ours->count) {
+		free(mirror->used);
+		mirror->used_room = 2 * ours->count;
+		mirror->used = malloc(mirror->used_room);
+		if (mirror->used == NULL) {
+			mirror->used_room = 0;
+			return -1;
+		}
+	}
+	if (ours->count)
+		memset(mirror->used, 0, ours->count);
+	for (unsigned i = 0; i < ours->count; i++) {
+		unsigned n;
+
+		row_image(s, p, &ours->row[i * s->cells], agent, mirror->moved);
+		/* The rest is that of the state before. */
+		memcpy(&mirror->moved[s->agent[agent].base], &mirror->image[s->agent[agent].base],
+		    (p->agent[agent] != agent) * part_cells(s, agent) * sizeof(uint64_t));
+		for (n = 0; n < theirs->count; n++) {
+			if (!mirror->used[n] && memcmp(&theirs->row[n * s->cells], mirror->moved, bytes) == 0)
+				break;
+		}
+		if (n == theirs->count)
+			return 0;
+		mirror->used[n] = 1;
+	}
+	return 1;
+}
+
+int step_is_alike(struct thread *t, const struct wide *state, unsigned agent, uint64_t *touched)
+{
+	struct search *s = t->search;
+	struct symmetry *y = s->symmetry;
+	struct mirror *mirror = t->mirror;
+
+	unpack(s, state, mirror->base);
+	if (run_all(s, &mirror->machine, mirror->base, agent, &mirror->ours))
+		goto out_of_memory;
+	for (unsigned n = 0; n < y->count; n++) {
+		const struct permutation *p = &y->permutation[n];
+		int alike;
+
+		row_image(s, p, mirror->base, agent, mirror->image);
+		if (run_all(s, &mirror->machine, mirror->image, (unsigned)p->agent[agent],
+		    &mirror->theirs))
+			goto out_of_memory;
+		alike = are_images(s, mirror, p, agent);
+		if (alike < 0)
+			goto out_of_memory;
+		if (!alike) {
+			told_apart(s, n + 1, mirror->base[s->agent[agent].base], -1);
+			return 0;
+		}
+		/* What it came to rests on this as well. */
+		for (unsigned i = 0; i < s->components; i++) {
+			if (mirror->theirs.touched >> i & 1)
+				*touched |= (uint64_t)1 << p->from[i];
+		}
+	}
+	return 1;
+out_of_memory:
+	stop(s, STOPPED_MEMORY);
+	return 0;
+}
+
+/* What an invariant says on a CPU of the cells in the machine. */
+static void say(struct search *s, struct machine *m, const struct unit *u, struct ran *ran)
+{
+	unsigned words = model_labels / 64 + 1;
+	enum ending how;
+
+	memset(ran->labels, 0, words * sizeof(*ran->labels));
+	memset(m->labels, 0, words * sizeof(*m->labels));
+	memset(m->read, 0, (s->memory / 64 + 1) * sizeof(*m->read));
+	m->taken_count = m->given_count = 0;
+	ran->inside = 0;
+	how = try_check(m, u);
+	if (how == FAILED) {
+		ran->inside = load(m, 0, model_regions + u->cpu) & model_exempt[u->invariant];
+		if (try_active(m, u->cpu, &ran->inside))
+			how = NO_MEANING;
+	}
+	add_labels(m, ran);
+	ran->failed = how == FAILED;
+	ran->error = how != FAILED && how != TAKEN;
+}
+
+/* Add where cells go, one bit each. */
+static void move_cells(const struct search *s, const uint64_t *to, const uint64_t *cells,
+    uint64_t *moved)
+{
+	for (uint64_t at = 0; at <= s->memory / 64; at++) {
+		for (uint64_t left = cells[at]; left; left &= left - 1) {
+			uint64_t cell = to[64 * at + (uint64_t)__builtin_ctzll(left)];
+
+			moved[cell / 64] |= (uint64_t)1 << cell % 64;
+		}
+	}
+}
+
+int unit_is_alike(struct thread *t, const struct unit *u)
+{
+	struct search *s = t->search;
+	struct symmetry *y = s->symmetry;
+	struct mirror *mirror = t->mirror;
+	struct machine *m = &mirror->machine;
+	const struct ran *ours = &mirror->ours, *theirs = &mirror->theirs;
+
+	memcpy(m->s, t->base, s->cells * sizeof(*m->s));
+	say(s, m, u, &mirror->ours);
+	for (unsigned n = 0; n < y->count; n++) {
+		const struct permutation *p = &y->permutation[n];
+
+		memory_image(s, p, t->base, m->s);
+		say(s, m, &s->unit[u->invariant * model_cpus + p->cpu[u->cpu]], &mirror->theirs);
+		if (ours->failed != theirs->failed || ours->error != theirs->error ||
+		    ours->inside != theirs->inside || memcmp(ours->labels, theirs->labels,
+		    (model_labels / 64 + 1) * sizeof(uint64_t))) {
+			told_apart(s, n + 1, 0, (int)u->invariant);
+			return 0;
+		}
+		move_cells(s, p->back, m->read, t->machine.read);
+	}
+	return 1;
+}
+
+void watch_images(struct thread *t, const struct unit *u)
+{
+	struct search *s = t->search;
+	uint64_t words = s->memory / 64 + 1, *reads = t->mirror->reads;
+
+	memcpy(reads, t->machine.read, words * sizeof(*reads));
+	for (unsigned n = 0; n < s->symmetry->count; n++) {
+		const struct permutation *p = &s->symmetry->permutation[n];
+		unsigned unit = u->invariant * model_cpus + (unsigned)p->cpu[u->cpu];
+
+		memset(t->machine.read, 0, words * sizeof(*reads));
+		move_cells(s, p->cell, reads, t->machine.read);
+		watch_cells(t, &s->unit[unit], unit_bit(unit));
+	}
+}
+
+/* --- the tables ---------------------------------------------------------------------- */
+
+static int open_mirror(struct search *s, struct thread *t)
+{
+	unsigned words = model_labels / 64 + 1;
+	struct mirror *mirror = calloc(1, sizeof(*mirror));
+
+	t->mirror = mirror;
+	if (mirror == NULL)
+		return -1;
+	mirror->base = calloc(s->cells, sizeof(uint64_t));
+	mirror->image = calloc(s->cells, sizeof(uint64_t));
+	mirror->moved = calloc(s->cells, sizeof(uint64_t));
+	mirror->reads = calloc(s->memory / 64 + 1, sizeof(uint64_t));
+	mirror->ours.labels = calloc(words, sizeof(uint64_t));
+	mirror->theirs.labels = calloc(words, sizeof(uint64_t));
+	mirror->machine.s = calloc(s->cells, sizeof(uint64_t));
+	mirror->machine.read = calloc(s->cells / 64 + 1, sizeof(uint64_t));
+	mirror->machine.wrote = calloc(s->cells / 64 + 1, sizeof(uint64_t));
+	mirror->machine.labels = calloc(words, sizeof(uint64_t));
+	mirror->machine.component_of = s->component_of;
+	mirror->machine.memory = s->memory;
+	return mirror->base && mirror->image && mirror->moved && mirror->reads &&
+	    mirror->ours.labels && mirror->theirs.labels && mirror->machine.s &&
+	    mirror->machine.read && mirror->machine.wrote && mirror->machine.labels ? 0 : -1;
+}
+
+/* Whether a permutation leaves the values of a map as they are. */
+static int keeps_values(const struct permutation *p, uint64_t map)
+{
+	const struct value_map *v;
+
+	if (map < MAPS_DECLARED)
+		return map == MAP_PLAIN;	/* no cell of a component stays */
+	v = &p->map[map - MAPS_DECLARED];
+	if (v->bits && v->word)
+		return 0;
+	for (uint64_t i = 0; i < v->count; i++) {
+		if (v->to[i] != (v->bits ? i : v->from[i]))
+			return 0;
+	}
+	return 1;
+}
+
+/* Where a component goes; -1 where it is no component any more. */
+static int place_component(struct search *s, struct permutation *p, unsigned component)
+{
+	const struct component *c = &s->component[component], *to;
+	int agent = s->symmetry->agent_of[component], same;
+
+	p->to[component] = agent >= 0 ? s->agent[p->agent[agent]].component :
+	    s->component_of[p->cell[c->cell[0]]];
+	if (p->to[component] >= s->components)
+		return -1;
+	to = &s->component[p->to[component]];
+	p->from[p->to[component]] = component;
+	p->place[component] = calloc(c->cells, sizeof(uint32_t));
+	if (p->place[component] == NULL || to->cells != c->cells)
+		return -1;
+	same = p->to[component] == component && agent < 0;
+	for (unsigned i = 0; i < c->cells; i++) {
+		uint64_t cell = agent >= 0 ? to->cell[i] : p->cell[c->cell[i]];
+		unsigned place = 0;
+
+		while (place < to->cells && to->cell[place] != cell)
+			place++;
+		if (place == to->cells || (agent >= 0 && (place != i ||
+		    c->cell[i] != s->agent[agent].base + i)))
+			return -1;
+		p->place[component][i] = place;
+		same &= place == i && (agent >= 0 ||
+		    keeps_values(p, s->symmetry->map_of[c->cell[i]]));
+	}
+	p->same[component] = same;
+	return 0;
+}
+
+static int open_permutation(struct search *s, struct permutation *p)
+{
+	p->back = calloc(s->memory, sizeof(*p->back));
+	p->changed = calloc(s->memory, sizeof(*p->changed));
+	if (p->back == NULL || p->changed == NULL)
+		return -1;
+	for (uint64_t i = 0; i < s->memory; i++) {
+		uint64_t map = s->symmetry->map_of[i];
+
+		p->back[p->cell[i]] = i;
+		if (map != MAP_STAYS && (p->cell[i] != i || !keeps_values(p, map)))
+			p->changed[p->changes++] = i;
+	}
+	for (unsigned i = 0; i < s->components; i++) {
+		if (place_component(s, p, i))
+			return -1;
+	}
+	return 0;
+}
+
+int symmetry_open(struct search *s)
+{
+	struct symmetry *y = s->symmetry;
+
+	for (unsigned i = 0; i < s->components; i++)
+		y->agent_of[i] = -1;
+	for (unsigned i = 0; i < s->agents; i++)
+		y->agent_of[s->agent[i].component] = (int)i;
+	for (unsigned n = 0; n < y->count; n++) {
+		if (open_permutation(s, &y->permutation[n]))
+			return -1;
+	}
+	/* What moves differs most often. */
+	for (int moves = 1; moves >= 0; moves--) {
+		for (unsigned i = 0; i < s->components; i++) {
+			int moved = 0, differs = 0;
+
+			for (unsigned n = 0; n < y->count; n++) {
+				moved |= y->permutation[n].to[i] != i;
+				differs |= !y->permutation[n].same[i];
+			}
+			if (differs && moved == moves)
+				y->order[y->ordered++] = i;
+		}
+	}
+	for (unsigned i = 0; i < s->threads; i++) {
+		if (open_mirror(s, &s->thread[i]))
+			return -1;
+	}
+	return symmetry_fit(s);
+}
+
+int symmetry_fit(struct search *s)
+{
+	for (unsigned n = 0; n < s->symmetry->count; n++) {
+		struct permutation *p = &s->symmetry->permutation[n];
+
+		for (unsigned i = 0; i < s->components; i++) {
+			unsigned bits = s->component[i].width, had = p->room[i];
+			uint32_t *image;
+
+			if (p->same[i] || (p->image[i] != NULL && bits == had))
+				continue;
+			image = pages_map(sizeof(*image) << bits, 0);
+			if (image == NULL)
+				return -1;
+			if (p->image[i] != NULL) {
+				memcpy(image, p->image[i], sizeof(*image) << (bits < had ? bits : had));
+				pages_unmap(p->image[i], sizeof(*image) << had);
+			}
+			p->image[i] = image;
+			p->room[i] = bits;
+		}
+	}
+	return 0;
+}
+
+uint64_t symmetry_bytes(const struct search *s)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < s->components; i++)
+		sum += (uint64_t)s->symmetry->count * s->component[i].count * sizeof(uint32_t);
+	return sum;
+}

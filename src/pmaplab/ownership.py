@@ -1,0 +1,229 @@
+"""Whose memory is whose: kernels/freebsd/ownership.toml, which says what the entries
+mean, for one program."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pmaplab.errors import InputError, IRError, Location
+from pmaplab.frontends.kernel_python.source import PACKAGE_ROOT, display_name
+from pmaplab.ir.nodes import HAS, IS, IS_NOT, Held, Owned, Place, Program
+from pmaplab.ir.types import Array, Struct, Type
+from pmaplab.ir.verify_owned import check_owned, place_type
+
+FACTS = PACKAGE_ROOT / "kernels/freebsd/ownership.toml"
+# A fact of more objects than these is passed over: it would be looked at in every step.
+MOST_INSTANCES = 1000
+_KEYS = {"name", "reason", "each", "cells", "when", "shared", "outside", "unless", "owner"}
+_PATH = r"[A-Za-z_]\w*(?:\.\w+|\[(?:\d+|cpu)\])*"
+_CELL = re.compile(_PATH)
+_WHEN = re.compile(rf"({_PATH}) (?:(is not) (\d+)|(is) ({_PATH})|(has) (cpu))")
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """An entry of the file.  ``each`` has by name the structure; a condition is a cell,
+    a relation and what it is compared with."""
+
+    name: str
+    reason: str
+    each: tuple[tuple[str, str], ...]
+    cells: tuple[str, ...]
+    when: tuple[tuple[str, str, str], ...]
+    shared: bool
+    outside: tuple[str, ...]
+    unless: tuple[str, ...]
+    by_cpu: bool
+    loc: Location
+
+
+@functools.cache
+def facts() -> tuple[Fact, ...]:
+    """Those of the reference kernel."""
+    return read_facts(FACTS, display_name(FACTS))
+
+
+def read_facts(path: Path, name: str) -> tuple[Fact, ...]:
+    """Read a file, with its name for messages.
+
+    Raises InputError, with the line where the entry begins, for one that is not what
+    ownership.toml describes.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{name}: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{name}: {error}", advice="the file must be TOML") from None
+    entries = data.get("fact", [])
+    if set(data) - {"fact"} or not isinstance(entries, list):
+        raise InputError(f"{name}: there is nothing but [[fact]]")
+    lines = [n for n, line in enumerate(text.splitlines(), 1) if line.strip() == "[[fact]]"]
+    if len(lines) != len(entries):
+        raise InputError(f"{name}: [[fact]] stands on a line of its own")
+    read = [_Entry(entry, Location(name, line)) for entry, line in zip(entries, lines, strict=True)]
+    result = tuple(entry.fact() for entry in read)
+    known: set[str] = set()
+    for fact in result:
+        if fact.name in known:
+            raise InputError(f"there are two facts {fact.name!r}", location=fact.loc)
+        known.add(fact.name)
+    return result
+
+
+@dataclass(frozen=True)
+class _Entry:
+    entry: Any
+    loc: Location
+
+    def fact(self) -> Fact:
+        if not isinstance(self.entry, dict):
+            self._fail("a fact is a table")
+        unknown = set(self.entry) - _KEYS
+        if unknown:
+            self._fail(f"there is no key {min(unknown)!r}", f"there are {', '.join(sorted(_KEYS))}")
+        each = self.entry.get("each", {})
+        if not isinstance(each, dict) or not all(isinstance(v, str) for v in each.values()):
+            self._fail("each is no table of structures by name")
+        shared, owner = self.entry.get("shared", False), self.entry.get("owner", "cpu")
+        if not isinstance(shared, bool):
+            self._fail("shared is true or false")
+        if owner not in ("cpu", "nobody"):
+            self._fail(f'the owner is "cpu" or "nobody", not {owner!r}')
+        cells = self._texts("cells")
+        if not cells:
+            self._fail("cells is missing")
+        for cell in cells:
+            if not _CELL.fullmatch(cell):
+                self._fail(f"{cell!r} is no cell", "write NAME.field[number], or [cpu]")
+        return Fact(
+            self._text("name"),
+            self._text("reason"),
+            tuple(each.items()),
+            cells,
+            tuple(self._condition(text) for text in self._texts("when")),
+            shared,
+            self._texts("outside"),
+            self._texts("unless"),
+            owner == "cpu",
+            self.loc,
+        )
+
+    def _condition(self, text: str) -> tuple[str, str, str]:
+        found = _WHEN.fullmatch(text)
+        if found is None:
+            self._fail(
+                f"{text!r} is no condition",
+                'write "CELL is NAME", "CELL is not 0" or "CELL has cpu"',
+            )
+        cell, *rest = [part for part in found.groups() if part is not None]
+        return cell, {"is": IS, "is not": IS_NOT, "has": HAS}[rest[0]], rest[1]
+
+    def _text(self, key: str) -> str:
+        value = self.entry.get(key)
+        if not isinstance(value, str) or not value:
+            self._fail(f"{key} is missing, or no text")
+        return value
+
+    def _texts(self, key: str) -> tuple[str, ...]:
+        value = self.entry.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            self._fail(f"{key} is no list of texts")
+        return tuple(value)
+
+    def _fail(self, message: str, advice: str | None = None) -> NoReturn:
+        raise InputError(message, location=self.loc, advice=advice)
+
+
+def with_facts(program: Program, known: tuple[Fact, ...] | None = None) -> Program:
+    """``program`` with what is known of its memory, by default of the reference kernel's.
+
+    What it does not have is passed over.
+    """
+    owned: list[Owned] = []
+    for fact in facts() if known is None else known:
+        if not any(name in program.functions for name in fact.unless):
+            owned += _instances(program, fact)
+    return replace(program, owned=tuple(owned))
+
+
+def _instances(program: Program, fact: Fact) -> Iterator[Owned]:
+    objects = [list(_objects(program, Struct(struct))) for _, struct in fact.each]
+    if math.prod(map(len, objects)) * program.cpus > MOST_INSTANCES:
+        return
+    outside = [f"in {name}" for name in fact.outside]
+    for cpu in range(program.cpus) if fact.by_cpu else (None,):
+        for chosen in itertools.product(*objects):
+            names = dict(zip((name for name, _ in fact.each), chosen, strict=True))
+            cells = (_place(program, cell, names, cpu) for cell in fact.cells)
+            try:
+                owned = Owned(
+                    fact.name,
+                    cpu,
+                    tuple(cell for cell in cells if cell is not None),
+                    fact.loc,
+                    fact.shared,
+                    tuple(_held(each, names, cpu) for each in fact.when),
+                    tuple(region for region in outside if region in program.regions),
+                )
+                check_owned(program, owned)
+            except IRError:
+                # Another kernel's structures.
+                continue
+            yield owned
+
+
+def _objects(program: Program, wanted: Type) -> Iterator[Place]:
+    """All objects of a type."""
+
+    def below(name: str, path: str, kind: Type) -> Iterator[Place]:
+        if kind == wanted:
+            yield Place(name, path)
+        if isinstance(kind, Struct):
+            for member, inner in program.structs[kind.name].fields:
+                yield from below(name, f"{path}.{member}", inner)
+        elif isinstance(kind, Array):
+            for index in range(kind.length):
+                yield from below(name, f"{path}[{index}]", kind.element)
+
+    for decl in program.globals.values():
+        yield from below(decl.name, "", decl.type)
+
+
+def _located(path: str, names: Mapping[str, Place], cpu: int | None) -> Place:
+    head, *rest = re.split(r"(?=[.\[])", path, maxsplit=1)
+    known = names.get(head, Place(head))
+    return Place(known.name, known.path + "".join(rest).replace("[cpu]", f"[{cpu}]"))
+
+
+def _place(
+    program: Program, path: str, names: Mapping[str, Place], cpu: int | None
+) -> Place | None:
+    """A cell, or None where there is none."""
+    place = _located(path, names, cpu)
+    try:
+        place_type(program, place)
+    except IRError:
+        return None
+    return place
+
+
+def _held(condition: tuple[str, str, str], names: Mapping[str, Place], cpu: int | None) -> Held:
+    path, relation, value = condition
+    place = _located(path, names, cpu)
+    if relation == HAS:
+        if cpu is None:
+            raise IRError("nobody has no CPU")
+        return Held(place, relation, 1 << cpu)
+    if relation == IS_NOT:
+        return Held(place, relation, int(value))
+    return Held(place, relation, _located(value, names, cpu))

@@ -1,0 +1,384 @@
+"""Searching one state of each orbit: the symmetry reduction.
+
+Of states that differ by a permutation of interchangeable objects (``symmetry``) one
+is kept.  That the system behaves alike in all of them is asked whenever a step is
+taken: it is taken in every image of the state as well, and must come to the images of
+what it came to; and every memory and its images are judged alike.  Where that is not
+so, the kind is no symmetry, and the search is done again without it.
+docs/reductions.md has the argument.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from pmaplab.errors import ModelError
+from pmaplab.ir.nodes import THREAD
+from pmaplab.search.bfs import PART_BITS, PART_MASK, Limits, Progress, Result, Search, unpaused
+from pmaplab.search.interpreter import Failure, Interpreter, State
+from pmaplab.search.reductions import SYMMETRY
+from pmaplab.search.symmetry import Kind, Permutation, Symmetry, ToldApart, symmetry_of
+from pmaplab.search.translate import DONE
+from pmaplab.system import System
+
+# The memory and the agent's part after each outcome, with the choices.
+Outcomes = list[tuple[int, int, tuple[int, ...]]]
+
+
+class FailureFoundError(Exception):
+    """Something fails: to be searched again without the reduction."""
+
+
+class ToldApartError(Exception):
+    """A step or an invariant tells objects apart that were declared to be alike."""
+
+    def __init__(self, told: ToldApart) -> None:
+        super().__init__(told.kind)
+        self.told = told
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The result; or None where nothing is symmetric, or where something fails, as it
+    says if that was not known before."""
+
+    result: Result | None
+    told_apart: tuple[ToldApart, ...] = ()
+    fails: bool = False
+    error: ModelError | None = None
+
+
+def search_symmetric(
+    system: System,
+    limits: Limits,
+    judge_bring_up: bool,
+    progress: Progress | None,
+) -> Found:
+    """Search with those of the system's symmetries that are some.
+
+    Raises ModelError where a step comes to one; the search without gives the account.
+    """
+    told: list[ToldApart] = []
+    started = time.monotonic()
+    while True:
+        kinds = [k for k in system.symmetries if k.name not in {t.kind for t in told}]
+        seconds = limits.seconds
+        if seconds is not None:
+            seconds = max(1e-3, seconds - (time.monotonic() - started))
+        with unpaused():
+            run = _Symmetric(system, replace(limits, seconds=seconds), judge_bring_up, progress)
+            run.kinds = kinds
+            try:
+                result = run.run()
+            except FailureFoundError:
+                return Found(None, (*told, *run.told), not run.known_to_fail)
+            except ToldApartError as error:
+                told += [*run.told, error.told]
+                continue
+        result.told_apart = (*told, *run.told)
+        return Found(result if run.symmetry else None, result.told_apart)
+
+
+class _Symmetric(Search):
+    def __init__(
+        self, system: System, limits: Limits, judge_bring_up: bool, progress: Progress | None
+    ) -> None:
+        super().__init__(system, limits, False, judge_bring_up, progress)
+        self.kinds: Sequence[Kind] = ()
+        self.known_to_fail = False
+        self.told: tuple[ToldApart, ...] = ()
+        self.symmetry: Symmetry | None = None
+        # By permutation: the images of memories and parts, by number.
+        self.images: list[tuple[dict[int, int], dict[int, int]]] = []
+        self.known: dict[tuple[int, int, int], Outcomes] = {}
+        self.judged_alike: set[int] = set()
+        # By which permutation the target of an edge is its representative, plus one.
+        self.by = array("b")
+        self.invariants = _Invariants(self.interpreter)
+
+    def begin(self) -> bool:
+        begun = super().begin()
+        self.known_to_fail = bool(self.result.violations)
+        return begun
+
+    def _explore(self, started: float) -> None:
+        result, interpreter, depth, transitions = self.result, self.interpreter, 0, 0
+        self.symmetry, used, self.told = symmetry_of(
+            interpreter.layout, interpreter.code.numbers, result.start, self.kinds
+        )
+        if self.symmetry is None:
+            return
+        if result.violations:
+            raise FailureFoundError
+        result.reductions, result.symmetries = (SYMMETRY,), tuple(kind.name for kind in used)
+        self.images = [({}, {}) for _ in self.symmetry.permutations]
+        self._memory(self.memory[0])
+        count = len(self.agents)
+        first = self._unpacked(self.states[0])
+        self.index = {}
+        self.states[0], _, result.images = self._representative(*first)
+        self.index[self.states[0]] = 0
+        level = [0]
+        while level:
+            following: list[int] = []
+            for number in level:
+                memory, parts = self._unpacked(self.states[number])
+                moved = 0
+                for agent in self.agents:
+                    for after, part, choices in self._step(memory, parts[agent], agent):
+                        transitions += 1
+                        moved |= 1 << agent
+                        to = parts.copy()
+                        to[agent] = part
+                        state, by, images = self._representative(after, to)
+                        target = self.index.get(state)
+                        if target is None:
+                            target = self._add(
+                                state, state >> PART_BITS * count, number, (agent, choices)
+                            )
+                            following.append(target)
+                            result.images += images
+                        self.edges.append(target)
+                        self.by.append(by)
+                self.starts.append(len(self.edges))
+                self.can_move.append(moved)
+                if number % 8192 == 0:
+                    result.transitions = transitions
+                    if self._exhausted(started):
+                        return
+                    if self.progress is not None:
+                        self.progress(len(self.states), transitions, depth)
+            result.transitions, result.depth = transitions, depth
+            if following and self._exhausted(started):
+                return
+            level, depth = following, depth + 1
+        result.complete = True
+
+    def _unpacked(self, state: int) -> tuple[int, list[int]]:
+        count = len(self.agents)
+        return state >> PART_BITS * count, [
+            state >> PART_BITS * (count - 1 - agent) & PART_MASK for agent in self.agents
+        ]
+
+    # --- representatives -----------------------------------------------------------
+
+    def _image(self, number: int, memory: int, parts: list[int]) -> int:
+        """The image of a state under a permutation."""
+        assert self.symmetry is not None
+        p = self.symmetry.permutations[number]
+        result = self._memory_image(number, memory) << PART_BITS * len(parts)
+        for agent, part in enumerate(parts):
+            image = self._part_image(number, part)
+            result |= image << PART_BITS * (len(parts) - 1 - p.agents[agent])
+        return result
+
+    def _memory_image(self, number: int, memory: int) -> int:
+        assert self.symmetry is not None
+        known, p = self.images[number][0], self.symmetry.permutations[number]
+        if memory not in known:
+            known[memory] = self._kept(self.symmetry.memory(p, self.memory[memory]))
+        return known[memory]
+
+    def _part_image(self, number: int, part: int) -> int:
+        assert self.symmetry is not None
+        known, p = self.images[number][1], self.symmetry.permutations[number]
+        if part not in known:
+            known[part] = self._part(self.symmetry.part(p, self.parts[part]))
+        return known[part]
+
+    def _representative(self, memory: int, parts: list[int]) -> tuple[int, int, int]:
+        """The least of the images of a state, the number of the permutation that makes
+        it, plus one, and how many other images there are."""
+        state = memory
+        for part in parts:
+            state = state << PART_BITS | part
+        images = [state]
+        images += [self._image(n, memory, parts) for n in range(len(self.images))]
+        least = min(images)
+        return least, images.index(least), len(set(images)) - 1
+
+    # --- whether the system behaves alike ----------------------------------------------
+
+    def _step(self, memory: int, part: int, agent: int) -> Outcomes:
+        """What the agent can do next, which is the same in all images."""
+        key = (memory, part, agent)
+        if key not in self.known:
+            self.known[key] = self._find_step(memory, part, agent)
+        return self.known[key]
+
+    def _find_step(self, memory: int, part: int, agent: int) -> Outcomes:
+        assert self.symmetry is not None
+        ours = self._take(memory, part, agent)
+        for number, p in enumerate(self.symmetry.permutations):
+            theirs = self._take(
+                self._memory_image(number, memory),
+                self._part_image(number, part),
+                p.agents[agent],
+            )
+            images = Counter(
+                (self._memory_image(number, after), self._part_image(number, own))
+                for after, own, _ in ours.outcomes
+            )
+            if ours.rest != theirs.rest or images != Counter(o[:2] for o in theirs.outcomes):
+                function, item = self.interpreter.code.places[self.parts[part][0]]
+                raise ToldApartError(ToldApart(p.kinds[-1], function, item.loc))
+        if ours.error is not None:
+            raise ours.error
+        if ours.failures:
+            raise FailureFoundError
+        for after, _, _ in ours.outcomes:
+            self._memory(self.memory[after])
+        return ours.outcomes
+
+    def _take(self, memory: int, part: int, agent: int) -> _Taken:
+        """A step in all its ways."""
+        cells, size = self.memory[memory], len(self.memory[memory])
+        context, failures, error = self.interpreter.context, 0, None
+        outcomes: Outcomes = []
+        before, context.marks = context.marks, 0
+        try:
+            for after, choices, failure in self.interpreter.local_steps(
+                cells, self.parts[part], agent
+            ):
+                if failure is not None:
+                    failures += 1
+                    continue
+                changed = after[:size]
+                to = memory if changed == cells else self._kept(changed)
+                outcomes.append((to, self._part(after[size:]), tuple(choices)))
+        except ModelError as found:
+            error = found
+        labels, context.marks = context.marks, before | context.marks
+        return _Taken(outcomes, failures, labels, error)
+
+    def _memory(self, cells: list[int]) -> int:
+        """The number of a memory; it, and its images, are judged."""
+        number = self._kept(cells)
+        if number not in self.judged_alike:
+            self.judged_alike.add(number)
+            self._judge_alike(number)
+            if self.judged[number]:
+                raise FailureFoundError
+        return number
+
+    def _kept(self, cells: list[int]) -> int:
+        """The same, not judged."""
+        memory = tuple(cells)
+        number = self.memories.get(memory)
+        if number is None:
+            number = self.memories[memory] = len(self.memory)
+            self.memory.append(cells)
+            self.judged.append([])
+        return number
+
+    def _judge_alike(self, number: int) -> None:
+        symmetry, memory = self.symmetry, self.memory[number]
+        if symmetry is None:
+            # The first state, before it is known what is symmetric.
+            self.judged[number] = self.judge(tuple(memory))
+            self.judged_alike.discard(number)
+            return
+        ours = self.invariants.answers(memory)
+        for at, p in enumerate(symmetry.permutations):
+            theirs = self.invariants.answers(self.memory[self._memory_image(at, number)])
+            for which, (mine, other) in enumerate(zip(ours, theirs, strict=True)):
+                images = frozenset((p.cpus[cpu], inside) for cpu, inside in mine.failing)
+                if mine.error != other.error or (images, mine.labels) != (
+                    other.failing,
+                    other.labels,
+                ):
+                    name = self.system.program.invariants[which].function
+                    loc = self.system.program.functions[name].loc
+                    raise ToldApartError(ToldApart(p.kinds[-1], name, loc))
+        self.judged[number] = self.judge(tuple(memory))
+
+    # --- what fails ------------------------------------------------------------
+
+    def _judge_progress(self) -> None:
+        """As in every search; whoever can still move behind an edge is another agent
+        where agents change places."""
+        assert self.symmetry is not None
+        back = [_inverse(p).__getitem__ for p in self.symmetry.permutations]
+        reach, changed = list(self.can_move), True
+        while changed:
+            changed = False
+            for number in range(len(reach) - 1, -1, -1):
+                mask = reach[number]
+                for edge in range(self.starts[number], self.starts[number + 1]):
+                    behind, by = reach[self.edges[edge]], self.by[edge]
+                    mask |= _mapped(behind, back[by - 1]) if by else behind
+                if mask != reach[number]:
+                    reach[number], changed = mask, True
+        workers = self._agents_of(lambda context: context == THREAD)
+        for number, mask in enumerate(reach):
+            for agent in workers:
+                if not mask >> agent & 1 and self._part_of(number, agent)[0] != DONE:
+                    raise FailureFoundError
+
+
+def _inverse(p: Permutation) -> tuple[int, ...]:
+    return tuple(p.agents.index(agent) for agent in range(len(p.agents)))
+
+
+def _mapped(agents: int, to: Callable[[int], int]) -> int:
+    result = 0
+    for agent in range(agents.bit_length()):
+        result |= (agents >> agent & 1) << to(agent)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What came of a step: how many of its ways fail, the labels passed, or the error."""
+
+    outcomes: Outcomes
+    failures: int
+    labels: int
+    error: ModelError | None
+
+    @property
+    def rest(self) -> tuple[int, int, bool]:
+        return self.failures, self.labels, self.error is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What an invariant says: the CPUs for which it fails, each with the regions that
+    excuse it, and the labels passed on the way; or that there is no answer."""
+
+    failing: frozenset[tuple[int, int]]
+    labels: int
+    error: bool
+
+
+class _Invariants:
+    """What invariants say, kept by the cells that they may read."""
+
+    def __init__(self, interpreter: Interpreter) -> None:
+        self.interpreter = interpreter
+        self.known: list[dict[object, _Answer]] = [{} for _ in interpreter.program.invariants]
+
+    def answers(self, memory: list[int]) -> list[_Answer]:
+        state = tuple(memory)
+        result = []
+        for number, known in enumerate(self.known):
+            seen = self.interpreter.seen(number, state)
+            if seen not in known:
+                known[seen] = self._ask(number, state)
+            result.append(known[seen])
+        return result
+
+    def _ask(self, number: int, state: State) -> _Answer:
+        context = self.interpreter.context
+        before, context.marks, error = context.marks, 0, False
+        failing: list[tuple[int, int, Failure, int]] = []
+        try:
+            failing = self.interpreter.ask(number, state)
+        except ModelError:
+            error = True
+        labels, context.marks = context.marks, before | context.marks
+        return _Answer(frozenset((cpu, inside) for _, cpu, _, inside in failing), labels, error)

@@ -1,0 +1,160 @@
+"""The search of one state of each orbit in C against that of the interpreter: all the
+same numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+import test_broken_kernels as broken
+from ir.runnable import quick
+from native.compare import summary
+from pmaplab.machine.modes import find_mode
+from pmaplab.native import engine, protocol
+from pmaplab.native.engine import search_natively
+from pmaplab.search.bfs import Limits, Result, search
+from pmaplab.search.reduced import search_reduced
+from pmaplab.system import System
+from search.symmetric_systems import symmetric_systems
+from search.test_symmetric import ALWAYS, kernel
+
+
+def slow(*values: Any) -> Any:
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+def numbers(result: Result) -> tuple[Any, ...]:
+    told = {told.kind for told in result.told_apart}
+    return summary(result), result.images, result.symmetries, told, result.searched_again
+
+
+def same(made: System) -> Result | None:
+    if not search(made, limits=Limits(states=4_000)).complete:
+        return None
+    found = search_reduced(made, reductions=ALWAYS)
+    for threads in (1, 2):
+        less = search_natively(made, reductions=ALWAYS, threads=threads)
+        assert numbers(less) == numbers(found)
+    return found
+
+
+@settings(quick, max_examples=4)
+@given(symmetric_systems(broken=False))
+def test_random_systems(made: System) -> None:
+    same(made)
+
+
+@pytest.mark.slow
+@settings(quick, max_examples=80)
+@given(symmetric_systems(broken=False))
+def test_more_random_systems(made: System) -> None:
+    same(made)
+
+
+@settings(quick, max_examples=4)
+@given(symmetric_systems(broken=True))
+def test_random_systems_that_are_not_symmetric(made: System) -> None:
+    same(made)
+
+
+@pytest.mark.slow
+@settings(quick, max_examples=120)
+@given(symmetric_systems(broken=True))
+def test_more_random_systems_that_are_not_symmetric(made: System) -> None:
+    same(made)
+
+
+@settings(quick, max_examples=2)
+@given(symmetric_systems(broken=False))
+def test_no_words_are_enough(made: System) -> None:
+    """Components are coarser then, and permutations still take them to components."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pmaplab.native.engine.LANE_BITS", 20)
+        same(made)
+
+
+# --- the reference kernel ------------------------------------------------------------
+
+
+def test_switches_of_processes() -> None:
+    found = same(kernel("switch", "nopcid", 1, 2))
+    assert found is not None and found.symmetries == ("processes", "CPUs")
+
+
+@pytest.mark.parametrize(
+    ("scenario", "mode", "operations", "processes", "kinds", "states", "all_states"),
+    [
+        ("switch", "nopcid", 2, 2, "CPUs", 62632, 82970),
+        ("switch", "nopcid", 2, 3, "CPUs", 193691, 275701),
+        slow("switch", "pcid+pti", 2, 3, "CPUs", 768027, 768408),
+        ("shootdown", "nopcid", 1, 2, "processes CPUs", 16209, 32354),
+        slow("shootdown", "pcid+pti", 1, 2, "processes CPUs", 38253, 76355),
+        ("shootdown", "pcid+pti", 1, 3, "processes CPUs", 58903, 117655),
+        slow("activate", "nopcid", 2, 2, "CPUs", 191587, 225755),
+        slow("shootdown", "nopcid", 2, 2, "processes CPUs", 658633, 1481450),
+        slow("shootdown", "pcid+pti", 2, 2, "processes CPUs", 2540353, 5080091),
+    ],
+)
+def test_what_holds_where(
+    scenario: str,
+    mode: str,
+    operations: int,
+    processes: int,
+    kinds: str,
+    states: int,
+    all_states: int,
+) -> None:
+    """docs/reductions.md has these numbers."""
+    made = kernel(scenario, mode, operations, processes)
+    less = search_natively(made, reductions=ALWAYS)
+    found = search_natively(made)
+    assert less.verdict() == found.verdict() and less.reached == found.reached
+    assert less.exemptions_used == found.exemptions_used
+    assert (less.states, found.states) == (states, all_states)
+    assert " ".join(less.symmetries) == kinds
+    if "processes" not in kinds:
+        told = {each.kind: each.function for each in less.told_apart}
+        assert told == {"processes": "vmspace_alloc"}
+
+
+def test_an_interrupted_search_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the symmetries that were left, too."""
+    made = kernel("switch", "nopcid", 2, 2)
+    whole = search_natively(made, reductions=ALWAYS)
+    asked: list[Path | None] = []
+
+    def ask(*arguments: Any) -> Any:
+        asked.append(arguments[3])
+        return protocol.ask(*arguments)
+
+    monkeypatch.setattr(engine, "ask", ask)
+    for most, kinds in ((10_000, ("processes", "CPUs")), (58_000, ("CPUs",))):
+        some = search_natively(
+            made, reductions=ALWAYS, limits=Limits(states=most), checkpoint=tmp_path
+        )
+        assert not some.complete and (tmp_path / "search").exists()
+        assert some.symmetries == kinds
+    asked.clear()
+    found = search_natively(made, reductions=ALWAYS, checkpoint=tmp_path)
+    assert numbers(found) == numbers(whole)
+    # What tells processes apart is found again, without the checkpoint of the rest.
+    assert asked == [None, tmp_path]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("path", "mode"),
+    [
+        pytest.param(path, mode, marks=[] if number % 24 == 5 else pytest.mark.slow)
+        for number, (path, mode) in enumerate(dict(broken.VIOLATED).items())
+    ],
+    ids=broken.name,
+)
+def test_a_broken_kernel(path: Any, mode: str) -> None:
+    made = broken.built(path, find_mode(mode))
+    less = search_natively(made, reductions=ALWAYS)
+    assert not less.reductions
+    assert summary(less) == summary(search(made))
