@@ -15,6 +15,7 @@ import pytest
 
 from pmaplab import kept_systems
 from pmaplab.caches import CACHE_VARIABLE
+from pmaplab.errors import ModelError
 from pmaplab.frontends.kernel_python.source import PACKAGE_ROOT
 from pmaplab.ir.nodes import PROGRAM_REDUCTIONS
 from pmaplab.kept_systems import KeptSystem, Package, key_of, load, read_package, store
@@ -114,6 +115,17 @@ def test_counterexamples_of_what_is_kept(own: Callable[[str], RunSpec]) -> None:
     assert (first.verdict, len(entries())) == ("violated", 1)
     assert first.trace is not None and first.trace.steps
     assert result(spec) == first
+
+
+def test_an_error_in_what_is_kept_has_its_line(own: Callable[[str], RunSpec]) -> None:
+    text = HOLDS.replace("hits: u32", "hits: Annotated[u32, Range(0, 1)]")
+    text = text.replace("import MPASS,", "import MPASS, Range,").replace("hits = 1", "hits += 1")
+    spec = own(text.replace("from pmaplab", "from typing import Annotated\nfrom pmaplab"))
+    for _ in range(2):
+        with pytest.raises(ModelError, match="does not fit") as raised:
+            result(spec)
+        assert raised.value.source is not None and "hits += 1" in raised.value.source
+        assert len(entries()) == 1
 
 
 def test_a_system_with_exemptions_and_bring_up(monkeypatch: pytest.MonkeyPatch) -> None:
