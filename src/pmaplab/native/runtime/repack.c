@@ -9,6 +9,7 @@ enum {
 	AHEAD = 16,		/* states whose slots are fetched before they are put */
 	MANY_BUCKETS = 1 << 19,	/* beyond which a store grows by a third */
 	PLACED_BITS = KEY_BITS / LANES,	/* of a lane's number, while lanes are filled */
+	MANY_STATES = 1 << 20,	/* beyond which fields get room to grow when lanes are chosen */
 	SPARE = 3		/* bits that a field gets at most on top of what it needs */
 };
 
@@ -467,10 +468,18 @@ enum laid_out repack(struct search *s, int anew)
 	for (unsigned i = 0; i < s->components; i++)
 		lane[i] = s->component[i].lane;
 	if (anew || fit(s, lane, width)) {
-		for (unsigned i = 0; i < s->components; i++)
-			width[i] = needed(&s->component[i]);
-		if (choose_lanes(s, width, lane) || fit(s, lane, width))
-			return TOO_WIDE;
+		unsigned spare = s->states >= MANY_STATES ? SPARE - 1 : 0;
+
+		/* Of many states, with room for what is to come: to move them takes long. */
+		do {
+			for (unsigned i = 0; i < s->components; i++)
+				width[i] = needed(&s->component[i]) +
+				    (s->component[i].count > 1 ? spare : 0);
+			if (choose_lanes(s, width, lane) == 0 && fit(s, lane, width) == 0)
+				break;
+			if (spare == 0)
+				return TOO_WIDE;
+		} while (spare-- > 0);
 		c.anew = 1;
 	}
 	if (place_fields(s, &c, lane, width))
