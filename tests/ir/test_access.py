@@ -143,7 +143,7 @@ def _everything(self: Sharing, _: Function, item: Instruction) -> bool:
     return address_of(item) is not None
 
 
-@settings(quick, max_examples=150)
+@settings(quick, max_examples=60)
 @given(concurrent_programs())
 def test_random_programs_do_the_same_with_every_access_visible(program: Program) -> None:
     few = explore(placed(program))

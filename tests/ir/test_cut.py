@@ -89,7 +89,7 @@ def test_the_reference_kernel(scenario: str, mode: Mode) -> None:
         assert mistakes(system.bring_up) == []
 
 
-@settings(quick, max_examples=40)
+@settings(quick, max_examples=20)
 @given(runnable_programs() | concurrent_programs())
 def test_random_programs(program: Program) -> None:
     assert mistakes(placed(program)) == []

@@ -41,7 +41,7 @@ def needed(function: Function, label: str, index: int, name: str) -> bool:
     return False
 
 
-@settings(quick, max_examples=40)
+@settings(quick, max_examples=20)
 @given(runnable_programs() | concurrent_programs())
 def test_live_locals_are_those_that_some_path_reads(program: Program) -> None:
     for function in program.functions.values():
@@ -76,7 +76,7 @@ def test_the_kernel_keeps_what_it_needs(mode: Mode) -> None:
     check_frames(build_system("boot", (), mode, Bounds()).program)
 
 
-@settings(quick, max_examples=150)
+@settings(quick, max_examples=60)
 @given(concurrent_programs())
 def test_resetting_dead_locals_changes_nothing(program: Program) -> None:
     program = placed(program)

@@ -133,7 +133,7 @@ def test_every_construct_keeps_its_text() -> None:
     assert print_program(program) == EVERYTHING
 
 
-@settings(suppress_health_check=SLOW_TO_DRAW, max_examples=80)
+@settings(suppress_health_check=SLOW_TO_DRAW, max_examples=40)
 @given(programs())
 def test_round_trip(program: Program) -> None:
     text = print_program(program)
@@ -329,7 +329,7 @@ def test_no_text_escapes_as_another_error(text: str) -> None:
         assert error.location is not None
 
 
-@settings(suppress_health_check=SLOW_TO_DRAW, max_examples=30)
+@settings(suppress_health_check=SLOW_TO_DRAW, max_examples=15)
 @given(programs(), st.data())
 def test_damaged_text_is_read_or_refused(program: Program, data: st.DataObject) -> None:
     text = print_program(program)

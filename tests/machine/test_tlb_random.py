@@ -153,7 +153,7 @@ def right() -> Machine:
         st.tuples(*(st.integers(0, limit - 1) for limit in LIMITS)), min_size=8, max_size=LONGEST
     )
 )
-@settings(max_examples=500)
+@settings(max_examples=250)
 def test_an_access_can_use_what_the_set_has(steps: list[Step]) -> None:
     compare(right(), steps)
 

@@ -88,11 +88,11 @@ def test_switches_of_processes() -> None:
     ("scenario", "mode", "operations", "processes", "kinds", "states", "all_states"),
     [
         ("switch", "nopcid", 2, 2, "CPUs", 62632, 82970),
-        ("switch", "nopcid", 2, 3, "CPUs", 193691, 275701),
+        slow("switch", "nopcid", 2, 3, "CPUs", 193691, 275701),
         slow("switch", "pcid+pti", 2, 3, "CPUs", 768027, 768408),
         ("shootdown", "nopcid", 1, 2, "processes CPUs", 16209, 32354),
         slow("shootdown", "pcid+pti", 1, 2, "processes CPUs", 38253, 76355),
-        ("shootdown", "pcid+pti", 1, 3, "processes CPUs", 58903, 117655),
+        slow("shootdown", "pcid+pti", 1, 3, "processes CPUs", 58903, 117655),
         slow("activate", "nopcid", 2, 2, "CPUs", 191587, 225755),
         slow("shootdown", "nopcid", 2, 2, "processes CPUs", 658633, 1481450),
         slow("shootdown", "pcid+pti", 2, 2, "processes CPUs", 2540353, 5080091),

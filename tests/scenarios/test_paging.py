@@ -34,7 +34,9 @@ def line(name: str, result: Result) -> str:
     )
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize(
+    "scenario", ["activate", pytest.param("shootdown", marks=pytest.mark.slow)]
+)
 def test_the_numbers(scenario: str, golden: Golden) -> None:
     """One operation a CPU, which is too little to reach everything."""
     lines = []

@@ -105,7 +105,7 @@ def test_the_kernel_that_holds(without: tuple[str, ...], states: int) -> None:
 @pytest.mark.parametrize(
     ("path", "mode"),
     [
-        pytest.param(path, mode, marks=[] if number % 12 == 1 else pytest.mark.slow)
+        pytest.param(path, mode, marks=[] if number % 24 == 1 else pytest.mark.slow)
         for number, (path, mode) in enumerate(dict(broken.VIOLATED).items())
     ],
     ids=broken.name,

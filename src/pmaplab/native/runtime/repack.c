@@ -468,7 +468,7 @@ enum laid_out repack(struct search *s, int anew)
 	for (unsigned i = 0; i < s->components; i++)
 		lane[i] = s->component[i].lane;
 	if (anew || fit(s, lane, width)) {
-		unsigned spare = s->states >= MANY_STATES ? SPARE - 1 : 0;
+		unsigned spare = s->states >= MANY_STATES ? 1 : 0;
 
 		/* Of many states, with room for what is to come: to move them takes long. */
 		do {
@@ -479,7 +479,7 @@ enum laid_out repack(struct search *s, int anew)
 				break;
 			if (spare == 0)
 				return TOO_WIDE;
-		} while (spare-- > 0);
+		} while (spare--);
 		c.anew = 1;
 	}
 	if (place_fields(s, &c, lane, width))
