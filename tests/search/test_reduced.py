@@ -25,6 +25,7 @@ from pmaplab.search.reductions import (
     SYMMETRY,
     WORTH,
     Chosen,
+    FailureFoundError,
     Reductions,
     parse_reductions,
 )
@@ -231,7 +232,7 @@ def test_an_exemption_is_found_or_known(names: set[str]) -> None:
 
 def test_two_searches_that_disagree_are_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
-        raise reduced.FailureFoundError
+        raise FailureFoundError
 
     monkeypatch.setattr(reduced, "_walk", lambda _: None)
     monkeypatch.setattr(reduced._Reduced, "_find_step", fails)

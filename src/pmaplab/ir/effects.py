@@ -10,6 +10,8 @@ Sets of cells are integers with a bit for each.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -323,6 +325,11 @@ class Effects:
 def _lines(function: Function) -> Iterable[_Line]:
     for item in items(function):
         yield item, tuple(sub.cpu for sub in expressions(item) if isinstance(sub, InRegion))
+
+
+def union(sets: Iterable[int]) -> int:
+    """What is in any of some sets."""
+    return functools.reduce(operator.or_, sets, 0)
 
 
 def bits(cells: int) -> Iterable[int]:

@@ -39,7 +39,6 @@ from pmaplab.search.reduced import (
     FailureKnownError,
     at_first,
     goes_beyond,
-    left,
     look_around,
     went_back,
 )
@@ -222,7 +221,7 @@ class _NativeSearch(BegunSearch):
             run = _Asking(prepared, executable, once, progress, checkpoint)
             answer = self._reduced(run, question, limits, started, reductions)
             if answer is None:
-                rest = left(limits, started)
+                rest = limits.left(started)
                 answer = self._ask(run, replace(question, seconds=rest.seconds or 0))
             result.seconds = time.monotonic() - started
             self._take(prepared, answer, limits)
@@ -300,7 +299,7 @@ class _NativeSearch(BegunSearch):
             if numbers is None:
                 return None
             asked = replace(question, reduction=numbers[0], ownership=numbers[1])
-            answer = self._ask(run, replace(asked, seconds=left(limits, started).seconds or 0))
+            answer = self._ask(run, replace(asked, seconds=limits.left(started).seconds or 0))
             if answer["stopped"] == "beyond":
                 raise NativeError("an agent does what it cannot do")
             if answer["stopped"] == "found":
@@ -340,7 +339,7 @@ class _NativeSearch(BegunSearch):
                 symmetry=symmetry_numbers(self.group),
                 # Of images nobody asks whether they keep to the facts.
                 ownership=(0,),
-                seconds=left(limits, started).seconds or 0,
+                seconds=limits.left(started).seconds or 0,
             )
             later = self._resumes_later(run, question, used)
             answer = self._ask(replace(run, checkpoint=None) if later else run, asked)
@@ -392,8 +391,10 @@ class _NativeSearch(BegunSearch):
         self, run: _Asking, question: Question, parts: Iterator[Sequence[Sequence[int]]]
     ) -> bool:
         """Whether there is a checkpoint of this search."""
+        if run.checkpoint is None:
+            return False
         name = _identity(replace(question, components=next(parts)), run.prepared.model)
-        return run.checkpoint is not None and checkpoints.belongs(run.checkpoint, name)
+        return checkpoints.belongs(run.checkpoint, name)
 
     def _note_facts(self, answer: dict[str, Any]) -> bool:
         """Whether an ownership fact does not hold, which is noted: it is used no more."""

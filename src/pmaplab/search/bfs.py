@@ -14,9 +14,9 @@ import gc
 import hashlib
 import time
 from array import array
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from pmaplab.errors import ModelError
@@ -54,6 +54,13 @@ class Limits:
     states: int | None = None
     seconds: float | None = None
     memory: int | None = None
+
+    def left(self, started: float) -> Limits:
+        """Those of a second search, where the first began at ``started``, in seconds of
+        the monotonic clock."""
+        if self.seconds is None:
+            return self
+        return replace(self, seconds=max(1e-3, self.seconds - (time.monotonic() - started)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,10 +331,9 @@ class Search(BegunSearch):
         result = self.result
         if self.begin():
             memory, parts = self.interpreter.split(result.start)
-            packed = self._memory(list(memory))
-            for part in parts:
-                packed = packed << PART_BITS | self._part(list(part))
-            self._add(packed, packed >> PART_BITS * len(parts), -1, (0, ()))
+            number = self._memory(list(memory))
+            packed = self._packed(number, (self._part(list(part)) for part in parts))
+            self._add(packed, number, -1, (0, ()))
             self._explore(started)
         if result.complete:
             self._judge_progress()
@@ -519,10 +525,20 @@ class Search(BegunSearch):
             number = self.parents[number]
         return (*self.prefix, *reversed(moves))
 
-    def _judge_progress(self) -> None:
-        """Find a state from which some CPU with work left never moves again.
+    def _unpacked(self, state: int) -> tuple[int, list[int]]:
+        """The numbers of a state's memory and of the agents' parts."""
+        last = len(self.agents) - 1
+        parts = [state >> PART_BITS * (last - agent) & PART_MASK for agent in self.agents]
+        return state >> PART_BITS * len(parts), parts
 
-        ``reach[s]`` holds the agents that can still move in some future of s.
+    def _packed(self, memory: int, parts: Iterable[int]) -> int:
+        for part in parts:
+            memory = memory << PART_BITS | part
+        return memory
+
+    def _reach(self) -> list[int]:
+        """By state the agents that can still move in some future of it.
+
         Successors mostly have higher numbers, so few rounds are needed.
         """
         reach, starts, edges = list(self.can_move), self.starts, self.edges
@@ -536,9 +552,13 @@ class Search(BegunSearch):
                 if mask != reach[number]:
                     reach[number] = mask
                     changed = True
+        return reach
+
+    def _judge_progress(self) -> None:
+        """Find a state from which some CPU with work left never moves again."""
         workers = self._agents_of(lambda context: context == THREAD)
         everyone = sum(1 << agent for agent in workers)
-        for number, mask in enumerate(reach):
+        for number, mask in enumerate(self._reach()):
             if mask & everyone == everyone:
                 continue
             for agent in workers:

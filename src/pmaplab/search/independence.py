@@ -7,13 +7,11 @@ units and regions are bits of sets.  docs/reductions.md has the argument.
 
 from __future__ import annotations
 
-import functools
-import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pmaplab.ir.callgraph import reachable_functions
-from pmaplab.ir.effects import Effect, Effects, bits
+from pmaplab.ir.effects import Effect, Effects, bits, union
 from pmaplab.ir.layout import Layout
 from pmaplab.ir.nodes import INTERRUPT, THREAD, InRegion, Program, Sometimes
 from pmaplab.ir.walk import instructions, operands, subexpressions
@@ -57,7 +55,7 @@ class Independence:
 
     def waits_for(self, reads: Sequence[int]) -> int:
         """Who may write one of the cells."""
-        return _union(self.write[cell] for cell in reads)
+        return union(self.write[cell] for cell in reads)
 
     def differs(self, unit: int, cpu: int, regions: int) -> bool:
         """Whether it makes a difference to a unit that a CPU enters or leaves some of
@@ -67,7 +65,7 @@ class Independence:
     def markers(self, unit: int, cpu: int) -> int:
         """Who may enter or leave a region of a CPU that makes a difference to a unit."""
         regions = bits(self.units[unit].asks[cpu])
-        return _union(self.leavers[cpu][n] | self.enterers[cpu][n] for n in regions)
+        return union(self.leavers[cpu][n] | self.enterers[cpu][n] for n in regions)
 
     def exempts(self, unit: int, inside: int, used: int) -> int | None:
         """Who may end it that failures of a unit do not count, while the agent that
@@ -83,12 +81,8 @@ class Independence:
             return None
         who = [self.leavers[of.cpu][region] for region in bits(inside & of.always)]
         fewest = min(who, key=lambda agents: (agents.bit_count(), agents))
-        others = _union(self.enterers[of.cpu][region] for region in bits(of.exempt & ~used))
+        others = union(self.enterers[of.cpu][region] for region in bits(of.exempt & ~used))
         return fewest | others
-
-
-def _union(sets: Iterable[int]) -> int:
-    return functools.reduce(operator.or_, sets, 0)
 
 
 def independence(
@@ -155,7 +149,7 @@ def _passes_labels(program: Program, functions: list[str]) -> bool:
 
 def _asked(program: Program, functions: list[str]) -> int:
     """The regions for which functions ask."""
-    return _union(
+    return union(
         1 << program.regions.index(sub.region)
         for name in reachable_functions(program, functions)
         for block in program.functions[name].blocks

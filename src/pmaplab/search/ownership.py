@@ -7,13 +7,11 @@ atom false.  docs/reductions.md has the argument; runtime/ownership.c is the sam
 
 from __future__ import annotations
 
-import functools
 import itertools
-import operator
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pmaplab.ir.effects import Effect, bits
+from pmaplab.ir.effects import Effect, bits, union
 from pmaplab.ir.layout import Layout
 from pmaplab.ir.nodes import HAS, INTERRUPT, IS, Owned, Place, Program
 from pmaplab.search.translate import Code
@@ -133,9 +131,9 @@ class Rules:
             for atom in rule.atoms:
                 writers = write[atom.cell]
                 if atom.cell >= first:
-                    writers = _union(marks[atom.cell - first][r] for r in bits(atom.mask))
+                    writers = union(marks[atom.cell - first][r] for r in bits(atom.mask))
                 atoms.append(replace(atom, writers=writers))
-            changers = _union(atom.writers for atom in atoms)
+            changers = union(atom.writers for atom in atoms)
             cells = sum(1 << cell for cell in rule.cells)
             for agent, effect in enumerate(effects):
                 does = effect.writes if rule.shared else effect.reads | effect.writes
@@ -143,7 +141,7 @@ class Rules:
                     rule = replace(rule, concerned=rule.concerned | 1 << agent)
             self.rules[number] = replace(rule, atoms=tuple(atoms), changers=changers)
         for number, rule in enumerate(self.rules):
-            rivals = _union(self.rules[n].changers for n in self.of_name[rule.name])
+            rivals = union(self.rules[n].changers for n in self.of_name[rule.name])
             self.rules[number] = replace(rule, concerned=rule.concerned | rivals)
 
     # --- checks ----------------------------------------------------------------
@@ -294,7 +292,7 @@ class Rules:
 
     def disturbed(self, changed: Mapping[int, bool]) -> int:
         """Who may break one of the rules that a step may end, or a rule of its name."""
-        return _union(self.rules[number].concerned for number, ends in changed.items() if ends)
+        return union(self.rules[number].concerned for number, ends in changed.items() if ends)
 
     # --- for the native engine -----------------------------------------------------
 
@@ -335,7 +333,3 @@ class Rules:
             TWICE: f"{cell} has two owners {where}",
         }
         return f'ownership fact "{self.names[broken.name]}" does not hold: {what[broken.how]}'
-
-
-def _union(sets: Iterable[int]) -> int:
-    return functools.reduce(operator.or_, sets, 0)

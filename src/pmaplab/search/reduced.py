@@ -18,8 +18,6 @@ from typing import NoReturn
 from pmaplab.errors import ModelError
 from pmaplab.ir.effects import bits
 from pmaplab.search.bfs import (
-    PART_BITS,
-    PART_MASK,
     BegunSearch,
     Limits,
     Progress,
@@ -32,7 +30,12 @@ from pmaplab.search.bfs import (
 from pmaplab.search.independence import MOST_PASSED, alone, independence
 from pmaplab.search.interpreter import Attempt, Interpreter, State
 from pmaplab.search.ownership import Broken, Rules
-from pmaplab.search.reductions import NO_REDUCTIONS, PARTIAL_ORDER, Reductions
+from pmaplab.search.reductions import (
+    NO_REDUCTIONS,
+    PARTIAL_ORDER,
+    FailureFoundError,
+    Reductions,
+)
 from pmaplab.search.symmetric import Found, search_symmetric
 from pmaplab.search.translate import DONE
 from pmaplab.system import System
@@ -40,10 +43,6 @@ from pmaplab.system import System
 # Steps of all random walks before a search, and of each.
 LOOK_AROUND = 4000
 WALK = 400
-
-
-class FailureFoundError(Exception):
-    """Something fails: to be searched again without a reduction."""
 
 
 class FailureKnownError(FailureFoundError):
@@ -96,10 +95,10 @@ def search_reduced(
         if not (cut_short and goes_beyond(limits, reductions)):
             return result
         if result.violations:
-            return unreduced(left(limits, started))
+            return unreduced(limits.left(started))
     if PARTIAL_ORDER not in reductions.names:
-        found = _without_images(system, left(limits, started), judge_bring_up, progress)
-        result = found.result or unreduced(left(limits, started))
+        found = _without_images(system, limits.left(started), judge_bring_up, progress)
+        result = found.result or unreduced(limits.left(started))
         result.told_apart = found.told_apart
         if found.fails:
             went_back(result, found.error)
@@ -110,7 +109,7 @@ def search_reduced(
     while why is None:
         with unpaused():
             try:
-                run = _Reduced(system, left(limits, started), False, judge_bring_up, progress)
+                run = _Reduced(system, limits.left(started), False, judge_bring_up, progress)
                 run.dropped = frozenset(broken)
                 result = run.run()
                 result.seconds = time.monotonic() - started
@@ -121,7 +120,7 @@ def search_reduced(
             except (FailureFoundError, ModelError) as error:
                 # Of an error, the unreduced search gives the account.
                 why = error
-    result = unreduced(left(limits, started))
+    result = unreduced(limits.left(started))
     result.broken_facts = tuple(broken.values())
     if not isinstance(why, FailureKnownError):
         went_back(result, why)
@@ -150,13 +149,6 @@ def at_first(limits: Limits, reductions: Reductions) -> Limits:
 def goes_beyond(limits: Limits, reductions: Reductions) -> bool:
     """Whether more states are asked for than that search may have."""
     return limits.states is None or limits.states > reductions.beyond
-
-
-def left(limits: Limits, started: float) -> Limits:
-    """The limits of a second search."""
-    if limits.seconds is None:
-        return limits
-    return replace(limits, seconds=max(1e-3, limits.seconds - (time.monotonic() - started)))
 
 
 def went_back(result: Result, why: Exception | None = None) -> None:
@@ -247,9 +239,7 @@ class _Reduced(Search):
         while level:
             following: list[int] = []
             for number in level:
-                packed = self.states[number]
-                memory = packed >> PART_BITS * count
-                parts = [packed >> PART_BITS * (count - 1 - n) & PART_MASK for n in self.agents]
+                memory, parts = self._unpacked(self.states[number])
                 moved = 0
                 for agent in self.agents:
                     for after, part, choices in self._step(memory, parts[agent], agent).outcomes:
@@ -258,9 +248,7 @@ class _Reduced(Search):
                         to[agent] = part
                         end, others = self._run_on(after, to)
                         moved |= 1 << agent | others
-                        state = end
-                        for each in to:
-                            state = state << PART_BITS | each
+                        state = self._packed(end, to)
                         target = self.index.get(state)
                         if target is None:
                             target = self._add(state, end, number, (agent, choices))

@@ -31,6 +31,10 @@ class Reductions:
 NO_REDUCTIONS = Reductions()
 
 
+class FailureFoundError(Exception):
+    """Something fails: to be searched again without a reduction."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """``without`` are the reductions that programs are made without, ``search`` those of

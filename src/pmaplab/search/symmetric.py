@@ -14,23 +14,17 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pmaplab.errors import ModelError
-from pmaplab.ir.nodes import THREAD
-from pmaplab.search.bfs import PART_BITS, PART_MASK, Limits, Progress, Result, Search, unpaused
+from pmaplab.search.bfs import PART_BITS, Limits, Progress, Result, Search, unpaused
 from pmaplab.search.interpreter import Failure, Interpreter, State
-from pmaplab.search.reductions import SYMMETRY
+from pmaplab.search.reductions import SYMMETRY, FailureFoundError
 from pmaplab.search.symmetry import Kind, Permutation, Symmetry, ToldApart, symmetry_of
-from pmaplab.search.translate import DONE
 from pmaplab.system import System
 
 # The memory and the agent's part after each outcome, with the choices.
 Outcomes = list[tuple[int, int, tuple[int, ...]]]
-
-
-class FailureFoundError(Exception):
-    """Something fails: to be searched again without the reduction."""
 
 
 class ToldApartError(Exception):
@@ -66,11 +60,8 @@ def search_symmetric(
     started = time.monotonic()
     while True:
         kinds = [k for k in system.symmetries if k.name not in {t.kind for t in told}]
-        seconds = limits.seconds
-        if seconds is not None:
-            seconds = max(1e-3, seconds - (time.monotonic() - started))
         with unpaused():
-            run = _Symmetric(system, replace(limits, seconds=seconds), judge_bring_up, progress)
+            run = _Symmetric(system, limits.left(started), judge_bring_up, progress)
             run.kinds = kinds
             try:
                 result = run.run()
@@ -146,23 +137,13 @@ class _Symmetric(Search):
                         self.by.append(by)
                 self.starts.append(len(self.edges))
                 self.can_move.append(moved)
-                if number % 8192 == 0:
-                    result.transitions = transitions
-                    if self._exhausted(started):
-                        return
-                    if self.progress is not None:
-                        self.progress(len(self.states), transitions, depth)
+                if self._stops(number, started, transitions, depth):
+                    return
             result.transitions, result.depth = transitions, depth
             if following and self._exhausted(started):
                 return
             level, depth = following, depth + 1
         result.complete = True
-
-    def _unpacked(self, state: int) -> tuple[int, list[int]]:
-        count = len(self.agents)
-        return state >> PART_BITS * count, [
-            state >> PART_BITS * (count - 1 - agent) & PART_MASK for agent in self.agents
-        ]
 
     # --- representatives -----------------------------------------------------------
 
@@ -193,10 +174,7 @@ class _Symmetric(Search):
     def _representative(self, memory: int, parts: list[int]) -> tuple[int, int, int]:
         """The least of the images of a state, the number of the permutation that makes
         it, plus one, and how many other images there are."""
-        state = memory
-        for part in parts:
-            state = state << PART_BITS | part
-        images = [state]
+        images = [self._packed(memory, parts)]
         images += [self._image(n, memory, parts) for n in range(len(self.images))]
         least = min(images)
         return least, images.index(least), len(set(images)) - 1
@@ -298,9 +276,9 @@ class _Symmetric(Search):
 
     # --- what fails ------------------------------------------------------------
 
-    def _judge_progress(self) -> None:
-        """As in every search; whoever can still move behind an edge is another agent
-        where agents change places."""
+    def _reach(self) -> list[int]:
+        """Whoever can still move behind an edge is another agent where agents change
+        places."""
         assert self.symmetry is not None
         back = [_inverse(p).__getitem__ for p in self.symmetry.permutations]
         reach, changed = list(self.can_move), True
@@ -313,11 +291,10 @@ class _Symmetric(Search):
                     mask |= _mapped(behind, back[by - 1]) if by else behind
                 if mask != reach[number]:
                     reach[number], changed = mask, True
-        workers = self._agents_of(lambda context: context == THREAD)
-        for number, mask in enumerate(reach):
-            for agent in workers:
-                if not mask >> agent & 1 and self._part_of(number, agent)[0] != DONE:
-                    raise FailureFoundError
+        return reach
+
+    def _stuck(self, number: int, agent: int, part: list[int]) -> None:
+        raise FailureFoundError
 
 
 def _inverse(p: Permutation) -> tuple[int, ...]:
