@@ -302,8 +302,12 @@ static void check_history(void)
 	}
 	in_memory = history_bytes(&h);
 	history_file(&h, 11 * CHUNK + 1, "/no/such/folder");
-	CHECK(h.file < 0 || history_bytes(&h) < in_memory);
 	CHECK(h.file < 0 || h.filed == h.chunks - 8);
+	/* Their memory is kept for the next level, and no longer. */
+	CHECK(h.file < 0 || h.spares == h.filed);
+	CHECK(history_bytes(&h) == in_memory);
+	history_file(&h, 11 * CHUNK + 1, "/no/such/folder");
+	CHECK(h.file < 0 || history_bytes(&h) < in_memory);
 	for (uint64_t i = 0; i < count; i += 3)
 		history_set(&h, i, history_get(&h, i) | (word)1 << FLAG_BIT);
 	history_file(&h, count, NULL);

@@ -36,6 +36,20 @@ int history_open(struct history *h)
 	return h->chunk == NULL ? -1 : 0;
 }
 
+/* Room for a chunk: what another one had, if there is some, whose pages need no clearing. */
+static struct packed *open_chunk(struct history *h)
+{
+	return h->spares ? h->spare[--h->spares] : pages_map(CHUNK_BYTES, 0);
+}
+
+static void close_chunk(struct history *h, struct packed *chunk)
+{
+	if (h->spares < MOST_SPARES)
+		h->spare[h->spares++] = chunk;
+	else
+		pages_unmap(chunk, CHUNK_BYTES);
+}
+
 static struct packed *at_place(const struct history *h, uint64_t at)
 {
 	return &__atomic_load_n(&h->chunk[at / CHUNK], __ATOMIC_ACQUIRE)[at % CHUNK];
@@ -67,11 +81,11 @@ int history_append(struct history *h, const struct packed *states, unsigned coun
 		if (__atomic_load_n(&h->chunk[number], __ATOMIC_ACQUIRE) == NULL) {
 			pthread_mutex_lock(&h->lock);
 			if (h->chunk[number] == NULL) {
-				void *pages = pages_map(CHUNK_BYTES, 0);
+				struct packed *chunk = open_chunk(h);
 
-				if (pages != NULL)
+				if (chunk != NULL)
 					h->chunks++;
-				__atomic_store_n(&h->chunk[number], pages, __ATOMIC_RELEASE);
+				__atomic_store_n(&h->chunk[number], chunk, __ATOMIC_RELEASE);
 			}
 			pthread_mutex_unlock(&h->lock);
 			if (h->chunk[number] == NULL)
@@ -128,26 +142,32 @@ void history_file(struct history *h, uint64_t before, const char *folder)
 {
 	uint64_t full = before / CHUNK;
 
+	/* What the last level had no use for. */
+	while (h->spares)
+		pages_unmap(h->spare[--h->spares], CHUNK_BYTES);
 	if (full > h->filed && h->chunks > KEPT_CHUNKS && h->filed == 0)
 		h->file = open_file(folder);
 	for (; h->file >= 0 && h->filed < full && h->chunks - h->filed > KEPT_CHUNKS; h->filed++) {
 		struct packed *chunk = h->chunk[h->filed];
 		off_t at = (off_t)h->filed * CHUNK_BYTES;
+		void *pages = MAP_FAILED;
 
-		/* In the same place, so that nobody sees a difference.  Where the file cannot
-		 * grow, what is left stays in memory. */
-		if (write_chunk(h->file, chunk, at) || mmap(chunk, CHUNK_BYTES, PROT_READ | PROT_WRITE,
-		    MAP_SHARED | MAP_FIXED, h->file, at) == MAP_FAILED) {
+		if (write_chunk(h->file, chunk, at) == 0)
+			pages = mmap(NULL, CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, h->file, at);
+		if (pages == MAP_FAILED) {
+			/* Where the file cannot grow, what is left stays in memory. */
 			close(h->file);
 			h->file = -1;
 			return;
 		}
+		h->chunk[h->filed] = pages;
+		close_chunk(h, chunk);
 	}
 }
 
 uint64_t history_bytes(const struct history *h)
 {
-	return (h->chunks - h->filed) * CHUNK_BYTES;
+	return (h->chunks - h->filed + h->spares) * CHUNK_BYTES;
 }
 
 int history_level(struct history *h, uint64_t from)

@@ -17,7 +17,7 @@ static void look(struct thread *t, word key, uint64_t level, struct path *paths,
 
 
 	t->key = key;
-	how = expand(t, &state, &moved, &failed);
+	how = expand(t, &state, NULL, &moved, &failed);
 	/* Where a search was stopped, not all states of its last level can be
 	 * expanded; those on a path were, and can be again. */
 	if (how == NO_ROOM || how == BROKEN)

@@ -32,7 +32,7 @@ static enum expanded expand_key(struct thread *t, word key, struct wide *state, 
 
 	*state = state_of_key(t->search, key);
 	t->key = key;
-	return expand(t, state, moved, &failed);
+	return expand(t, state, NULL, moved, &failed);
 }
 
 /* The key of the successor number `n` of a state: it is there, as all are.  Who moves
@@ -137,6 +137,7 @@ struct waiting {
 	uint64_t at;		/* place in the history */
 	word key, first;	/* its own, and that of a successor, if `has_first` */
 	struct wide state, to;
+	struct foreseen foreseen[MOST_AGENTS];
 	unsigned changed;
 	int has_first;
 };
@@ -153,7 +154,7 @@ static int foresee_waiting(struct thread *t, struct waiting *some, unsigned coun
 	}
 	for (unsigned i = 0; i < count; i++) {
 		some[i].state = state_of_key(s, some[i].key);
-		foresee(s, &some[i].state);
+		foresee(s, &some[i].state, all_agents(s), some[i].foreseen);
 	}
 	for (unsigned i = 0; i < count; i++) {
 		struct waiting *w = &some[i];
@@ -162,7 +163,7 @@ static int foresee_waiting(struct thread *t, struct waiting *some, unsigned coun
 		enum expanded how;
 
 		t->key = w->key;
-		how = expand(t, &w->state, &moved, &failed);
+		how = expand(t, &w->state, w->foreseen, &moved, &failed);
 		if (how == NO_ROOM || how == BROKEN)
 			return -1;
 		/* A reduced search goes on from there, or keeps an image. */

@@ -195,6 +195,7 @@ void forget_access(struct thread *t)
 /* What agents can do in a state, looked up when it is asked for. */
 struct around {
 	struct wide value[MOST_AGENTS];
+	struct foreseen foreseen[MOST_AGENTS];
 	uint16_t mask[MOST_AGENTS];
 	uint64_t known, off, done;
 };
@@ -225,7 +226,8 @@ static enum expanded look_up(struct thread *t, const struct wide *state, struct 
 	for (agents &= ~all->known; agents; agents &= agents - 1) {
 		unsigned agent = (unsigned)__builtin_ctzll(agents);
 		const struct search *s = t->search;
-		enum expanded how = agent_value(t, state, agent, &all->value[agent]);
+		enum expanded how = agent_value(t, state, &all->foreseen[agent], agent,
+		    &all->value[agent]);
 		uint64_t bit = agents & -agents, out;
 
 		if (how != EXPANDED)
@@ -267,7 +269,7 @@ static enum expanded alone(struct thread *t, const struct wide *state, struct ar
 		if (left & -left & ~(all->off | all->done))
 			return WAITING;
 	}
-	how = look_up(t, state, all, ((uint64_t)1 << s->agents) - 1);
+	how = look_up(t, state, all, all_agents(s));
 	if (how != EXPANDED)
 		return how;
 	still = all->off;
@@ -296,6 +298,7 @@ enum expanded run_on(struct thread *t, struct wide *state, uint64_t *concerns, u
 		struct wide from = *state;
 		unsigned tried;
 
+		foresee(s, state, all_agents(s) & ~all.known, all.foreseen);
 		/* Whoever moved last is the likeliest to go on. */
 		for (tried = 0; tried < s->agents; tried++) {
 			enum expanded how = alone(t, state, &all, agent);

@@ -160,7 +160,6 @@ struct change {
 	struct lane before[LANES];
 	int anew;			/* the lanes are others */
 	struct wide *moved[LANES];	/* then: what each content of a lane before becomes */
-	uint64_t placed;		/* of the first states, the history has the new numbers */
 	unsigned moves;
 	struct {
 		unsigned from, from_shift, to, to_shift;
@@ -232,15 +231,27 @@ struct moving {
 	uint64_t next, to;
 };
 
+static int is_placed(word key)
+{
+	return (int)(key >> PLACED_BIT & 1);
+}
+
 static const struct wide *move_next(const struct search *s, const struct change *c,
     struct moving *m, uint64_t at)
 {
 	for (; m->next < m->to && m->next < at + AHEAD; m->next++) {
 		struct wide *state = &m->state[m->next % AHEAD];
+		word key = history_get(&s->history, m->next);
 
-		if (m->next + AHEAD < m->to)
-			moved_prefetch(c, history_get(&s->history, m->next + AHEAD));
-		*state = moved_state(c, plain_key(history_get(&s->history, m->next)));
+		if (m->next + AHEAD < m->to) {
+			word later = history_get(&s->history, m->next + AHEAD);
+
+			if (!is_placed(later))
+				moved_prefetch(c, later);
+		}
+		if (is_placed(key))
+			continue;
+		*state = moved_state(c, plain_key(key));
 		for (unsigned i = 0; i < LANES; i++)
 			lane_prefetch(&s->lane[i], state->lane[i]);
 	}
@@ -277,7 +288,7 @@ static word changed_key(struct search *s, const struct change *c, word key)
 /* While lanes are filled, the widths of their numbers are not known yet. */
 static word placed_key(const uint64_t *number)
 {
-	word result = 0;
+	word result = (word)1 << PLACED_BIT;
 
 	for (unsigned i = 0; i < LANES; i++)
 		result |= (word)number[i] << i * PLACED_BITS;
@@ -297,17 +308,19 @@ static word of_placed_key(const struct search *s, word key)
 static void change_range(struct search *s, void *change, uint64_t from, uint64_t to)
 {
 	struct change *c = change;
-	struct moving moving = {.next = from > c->placed ? from : c->placed, .to = to};
+	struct moving moving = {.next = from, .to = to};
 
 	for (uint64_t at = from; at < to; at++) {
 		word key = history_get(&s->history, at), result = 0;
 
-		if (at < c->placed)
-			result = of_placed_key(s, plain_key(key));
-		else if (c->anew)
-			(void)key_of_state(s, move_next(s, c, &moving, at), ALL_LANES, 0, &result);
-		else
+		if (!c->anew) {
 			result = shifted_key(s, c, plain_key(key));
+		} else if (is_placed(key)) {
+			result = of_placed_key(s, key);
+		} else {
+			moving.next = moving.next > at ? moving.next : at;
+			(void)key_of_state(s, move_next(s, c, &moving, at), ALL_LANES, 0, &result);
+		}
 		history_set(&s->history, at, result | (key & (word)1 << FLAG_BIT));
 	}
 }
@@ -427,33 +440,58 @@ static uint64_t moved_content(const void *how, uint64_t content)
 	return moved_fields(l->change, &value).lane[l->lane];
 }
 
+struct filling {
+	const struct change *change;
+	int full;		/* a lane is */
+};
+
+/* States that are placed already are passed over. */
+static void fill_range(struct search *s, void *filling, uint64_t from, uint64_t to)
+{
+	struct filling *f = filling;
+	struct moving moving = {.next = from, .to = to};
+
+	for (uint64_t at = from; at < to; at++) {
+		word key = history_get(&s->history, at);
+		const struct wide *state;
+		uint64_t number[LANES], most = 0;
+
+		if (is_placed(key))
+			continue;
+		moving.next = moving.next > at ? moving.next : at;
+		state = move_next(s, f->change, &moving, at);
+		for (unsigned i = 0; i < LANES; i++) {
+			if (lane_number(&s->lane[i], state->lane[i], 1, &number[i])) {
+				__atomic_store_n(&f->full, 1, __ATOMIC_RELAXED);
+				return;
+			}
+			most |= number[i];
+		}
+		/* One that does not fit is looked up again. */
+		if (most >> PLACED_BITS == 0)
+			history_set(&s->history, at, placed_key(number) |
+			    (key & (word)1 << FLAG_BIT));
+	}
+}
+
 /* Fill new lanes with what states hold. */
 static int fill_lanes(struct search *s, struct change *c)
 {
-	struct moving moving = {.next = 0, .to = s->history.count};
+	struct filling f = {c, 0};
 
 	for (unsigned i = 0; i < LANES; i++) {
 		if (lane_open(&s->lane[i], FIRST_SLOT_BITS, 40))
 			return -1;
 	}
-	for (uint64_t at = 0; at < s->history.count; at++) {
-		const struct wide *state = move_next(s, c, &moving, at);
-		word flag = history_get(&s->history, at) & (word)1 << FLAG_BIT;
-		uint64_t number[LANES], most = 0;
-
+	do {
+		f.full = 0;
+		in_parallel(s, fill_range, &f, s->history.count);
 		for (unsigned i = 0; i < LANES; i++) {
-			while (lane_number(&s->lane[i], state->lane[i], 1, &number[i])) {
-				if (lane_grow(&s->lane[i], s->lane[i].bits + 1, 40))
-					return -1;
-			}
-			most |= number[i];
+			if (s->lane[i].count >= s->lane[i].most &&
+			    lane_grow(&s->lane[i], s->lane[i].bits + 1, 40))
+				return -1;
 		}
-		/* Those behind one that does not fit are looked up again. */
-		if (c->placed == at && most >> PLACED_BITS == 0) {
-			history_set(&s->history, at, placed_key(number) | flag);
-			c->placed++;
-		}
-	}
+	} while (f.full);
 	return set_key_widths(s);
 }
 
@@ -468,7 +506,7 @@ enum laid_out repack(struct search *s, int anew)
 	for (unsigned i = 0; i < s->components; i++)
 		lane[i] = s->component[i].lane;
 	if (anew || fit(s, lane, width)) {
-		unsigned spare = s->states >= MANY_STATES ? 1 : 0;
+		unsigned spare = s->states >= MANY_STATES ? anew ? 1 : 2 : 0;
 
 		/* Of many states, with room for what is to come: to move them takes long. */
 		do {

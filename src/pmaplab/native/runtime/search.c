@@ -245,6 +245,7 @@ static void watch(struct thread *t)
 struct ahead {
 	struct wide state[AHEAD_STATES];
 	word key[AHEAD_STATES];
+	struct foreseen foreseen[AHEAD_STATES][MOST_AGENTS];
 	uint64_t next;		/* the next one to read */
 };
 
@@ -255,7 +256,7 @@ static void look_ahead(struct search *s, struct ahead *ahead, uint64_t at, uint6
 
 		ahead->key[place] = plain_key(history_get(&s->history, ahead->next));
 		ahead->state[place] = state_of_key(s, ahead->key[place]);
-		foresee(s, &ahead->state[place]);
+		foresee(s, &ahead->state[place], all_agents(s), ahead->foreseen[place]);
 		if (ahead->next + AHEAD_STATES < to) {
 			word key = plain_key(history_get(&s->history, ahead->next + AHEAD_STATES));
 
@@ -285,7 +286,7 @@ static void *work(void *argument)
 
 			look_ahead(s, &ahead, at, range.to);
 			t->key = ahead.key[at % AHEAD_STATES];
-			how = expand(t, state, &moved, &failed);
+			how = expand(t, state, ahead.foreseen[at % AHEAD_STATES], &moved, &failed);
 			if (how == NO_ROOM || how == BROKEN || emit(t, state, t->key)) {
 				put_back(s, at, range.to);
 				goto out;

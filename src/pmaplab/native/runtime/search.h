@@ -26,7 +26,8 @@
 #include "symmetry.h"
 
 enum {
-	KEY_BITS = 95,		/* of a state's key */
+	KEY_BITS = 94,		/* of a state's key */
+	PLACED_BIT = 94,	/* of a key in the history, while lanes are filled anew */
 	FLAG_BIT = 95,		/* of a key in the history: somebody waits */
 	TOP_SHIFT = LANE_BITS - FIRST_LANE_LESS,	/* of a first lane: other than fields */
 	MOST_MASKS = 1 << FIRST_LANE_LESS,
@@ -38,6 +39,7 @@ enum {
 	LOAD_PERCENT = 80,	/* of the store: then it grows */
 	FIRST_SLOT_BITS = 14,	/* of a lane */
 	CHUNK = 1 << 16,	/* states in a chunk of the history */
+	MOST_SPARES = 64,
 	ALONE = 4096		/* states that are not worth a second thread */
 };
 
@@ -121,6 +123,8 @@ struct history {
 	struct packed **chunk;
 	uint64_t chunks, count;
 	uint64_t filed;		/* of the first chunks: they are in a file */
+	struct packed *spare[MOST_SPARES];	/* chunks whose states are in the file now */
+	unsigned spares;
 	int file;		/* -1: none yet, or there can be none */
 	uint64_t *level;	/* where each level begins */
 	uint64_t levels;
@@ -310,14 +314,28 @@ unsigned on_threads(struct search *s, unsigned count, void *(*work)(void *thread
 
 enum expanded { EXPANDED, WAITING, NO_ROOM, BROKEN };
 
+/* By what a step is kept that an agent can take in a state. */
+struct foreseen {
+	struct wide key;
+	uint64_t hash;
+};
+
 /*
  * All successors of a state, in thread->found.  WAITING if somebody who works
  * cannot move, NO_ROOM if a field must grow first, BROKEN when there was an
  * error.  `moved` receives who can move, and `failed` the first who fails.
  */
-enum expanded expand(struct thread *t, const struct wide *state, uint64_t *moved, int *failed);
-/* Ask early for the memory that expand() looks at. */
-void foresee(struct search *s, const struct wide *state);
+enum expanded expand(struct thread *t, const struct wide *state, const struct foreseen *foreseen,
+    uint64_t *moved, int *failed);
+/* Ask early for the memory that expand() looks at for some agents; where that is, by
+ * agent, is told to it. */
+void foresee(struct search *s, const struct wide *state, uint64_t agents,
+    struct foreseen *foreseen);
+
+static inline uint64_t all_agents(const struct search *s)
+{
+	return ((uint64_t)1 << s->agents) - 1;
+}
 
 static inline uint64_t concerns_of(const struct search *s, const struct wide *value)
 {
@@ -331,9 +349,10 @@ static inline uint64_t conflicts_of(const struct search *s, const struct wide *v
 
 /* The number of the mask by which that is kept. */
 uint16_t mask_of_agent(const struct search *s, unsigned agent, const struct wide *state);
-/* What an agent can do in a state: one difference, or what else there is to say. */
-enum expanded agent_value(struct thread *t, const struct wide *state, unsigned agent,
-    struct wide *value);
+/* What an agent can do in a state: one difference, or what else there is to say.  If it
+ * was foreseen, that is of this agent, else NULL. */
+enum expanded agent_value(struct thread *t, const struct wide *state,
+    const struct foreseen *foreseen, unsigned agent, struct wide *value);
 
 /* The state that `value`, one of thread->found, makes of a state. */
 static inline struct wide successor(const struct wide *state, const struct wide *value)

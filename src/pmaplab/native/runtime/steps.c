@@ -439,28 +439,33 @@ uint16_t mask_of_agent(const struct search *s, unsigned agent, const struct wide
 	return __atomic_load_n(mask_at(s, &s->agent[agent], state), __ATOMIC_ACQUIRE);
 }
 
-enum expanded agent_value(struct thread *t, const struct wide *state, unsigned agent,
+static struct foreseen foreseen_of(const struct search *s, const struct wide *state,
+    const uint16_t *mask)
+{
+	struct foreseen result;
+
+	result.key = key_of(s, state, __atomic_load_n(mask, __ATOMIC_ACQUIRE));
+	result.hash = kept_hash(&result.key);
+	return result;
+}
+
+/* A step that is not kept. */
+static enum expanded new_value(struct thread *t, const struct wide *state, unsigned agent,
     struct wide *value)
 {
 	struct search *s = t->search;
 	struct agent *a = &s->agent[agent];
-	uint16_t *mask = mask_at(s, a, state);
-	struct wide key = key_of(s, state, __atomic_load_n(mask, __ATOMIC_ACQUIRE));
-	const struct wide *kept = kept_get(&a->steps, &key, kept_hash(&key));
 	unsigned first = t->found_count;
 	enum expanded how;
 
-	if (kept != NULL) {
-		*value = *kept;
-		return EXPANDED;
-	}
 	if (is_done(s, state, agent)) {
 		int status;
 
 		memset(value, 0, sizeof(*value));
 		value->lane[0] = (uint64_t)OUT_DONE << OUT_SHIFT;
 		pthread_mutex_lock(&s->lock);
-		status = keep(s, a, mask, state, (uint64_t)1 << a->component, value);
+		status = keep(s, a, mask_at(s, a, state), state, (uint64_t)1 << a->component,
+		    value);
 		pthread_mutex_unlock(&s->lock);
 		return status ? NO_ROOM : EXPANDED;
 	}
@@ -470,18 +475,41 @@ enum expanded agent_value(struct thread *t, const struct wide *state, unsigned a
 	return how;
 }
 
-void foresee(struct search *s, const struct wide *state)
+enum expanded agent_value(struct thread *t, const struct wide *state,
+    const struct foreseen *foreseen, unsigned agent, struct wide *value)
 {
-	for (unsigned agent = 0; agent < s->agents; agent++) {
-		struct agent *a = &s->agent[agent];
-		const uint16_t *mask = mask_at(s, a, state);
-		struct wide key = key_of(s, state, __atomic_load_n(mask, __ATOMIC_ACQUIRE));
+	struct search *s = t->search;
+	struct agent *a = &s->agent[agent];
+	const struct wide *kept = NULL;
 
-		kept_prefetch(&a->steps, kept_hash(&key));
+	/* What was kept by fewer components stays true. */
+	if (foreseen != NULL)
+		kept = kept_get(&a->steps, &foreseen->key, foreseen->hash);
+	if (kept == NULL) {
+		struct foreseen now = foreseen_of(s, state, mask_at(s, a, state));
+
+		kept = kept_get(&a->steps, &now.key, now.hash);
+	}
+	if (kept == NULL)
+		return new_value(t, state, agent, value);
+	*value = *kept;
+	return EXPANDED;
+}
+
+void foresee(struct search *s, const struct wide *state, uint64_t agents,
+    struct foreseen *foreseen)
+{
+	for (; agents; agents &= agents - 1) {
+		unsigned agent = (unsigned)__builtin_ctzll(agents);
+		struct agent *a = &s->agent[agent];
+
+		foreseen[agent] = foreseen_of(s, state, mask_at(s, a, state));
+		kept_prefetch(&a->steps, foreseen[agent].hash);
 	}
 }
 
-enum expanded expand(struct thread *t, const struct wide *state, uint64_t *moved, int *failed)
+enum expanded expand(struct thread *t, const struct wide *state, const struct foreseen *foreseen,
+    uint64_t *moved, int *failed)
 {
 	struct search *s = t->search;
 	int waits = 0;
@@ -494,7 +522,8 @@ enum expanded expand(struct thread *t, const struct wide *state, uint64_t *moved
 		enum expanded how;
 		struct wide value;
 
-		how = agent_value(t, state, agent, &value);
+		how = agent_value(t, state, foreseen == NULL ? NULL : &foreseen[agent], agent,
+		    &value);
 		if (how != EXPANDED)
 			return how;
 		switch (value.lane[0] >> OUT_SHIFT) {

@@ -286,6 +286,12 @@ uint64_t store_stage(const struct store *store, uint64_t before, uint64_t to)
 	return to <= LAST_STAGE || from == to ? 0 : from;
 }
 
+/* The bucket where homes begin that were in some bucket, of so many. */
+static uint64_t scaled(const struct store *store, uint64_t before, uint64_t bucket)
+{
+	return (uint64_t)((word)bucket * store->buckets / before);
+}
+
 static int put_aside(struct aside *aside, const struct moving_slot *slot)
 {
 	if (aside->count == aside->room) {
@@ -340,10 +346,31 @@ static unsigned take_out(const struct store *store, uint64_t bucket, struct movi
 	return count;
 }
 
+/* Put what is not there yet, within two tries, where nobody else puts anything. */
+static inline int put_alone(struct store *store, const struct moving_slot *moving, uint64_t home)
+{
+	for (uint64_t distance = 0; distance < BESIDE; distance++) {
+		uint64_t *bucket = bucket_at(store, moving->low, home, distance);
+		unsigned free = look_into(store, bucket, 0).free, slot;
+
+		if (free == 0)
+			continue;
+		slot = (unsigned)__builtin_ctz(free) / 2;
+		bucket[slot] = low_part(moving->low, distance);
+		if (store->upper)
+			*second_part(bucket, slot) = moving->upper;
+		return 0;
+	}
+	return -1;
+}
+
 int store_spread(struct store *store, uint64_t before, uint64_t from, uint64_t to, uint64_t end,
     struct aside *aside)
 {
 	struct store old = *store;
+
+	/* Others put beside the borders of where this part goes. */
+	uint64_t first = scaled(store, before, from) + 1, last = scaled(store, before, to);
 
 	old.buckets = before;
 	for (uint64_t bucket = from; bucket < to; bucket++) {
@@ -355,8 +382,8 @@ int store_spread(struct store *store, uint64_t before, uint64_t from, uint64_t t
 
 			/* What lies before the end of the stage is not moved yet, or is just
 			 * being moved. */
-			if (home >= end && home + BESIDE <= store->buckets &&
-			    put_within(store, slot[i].low, slot[i].upper, home, BESIDE) == STORED_NEW)
+			if (home >= end && home >= first && home + BESIDE <= last &&
+			    put_alone(store, &slot[i], home) == 0)
 				continue;
 			if (put_aside(aside, &slot[i]))
 				return -1;
