@@ -62,8 +62,7 @@ def memory_assumptions(
 ) -> list[str]:
     """What a verdict under tso rests on, in words; ``bound`` and what is
     disputed, whether INVPCID ``drains`` and the walker ``forwards``, as in Bounds."""
-    agents = [agent.entry for agent in program.agents]
-    reached = reachable_functions(program, agents)
+    reached = reachable_functions(program, program.entries)
     entries = f"{bound} {'entry' if bound == 1 else 'entries'}"
     result = [f"memory model tso, store buffers of at most {entries}"]
     if program.invariants:
