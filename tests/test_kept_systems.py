@@ -21,7 +21,8 @@ from pmaplab.ir.nodes import PROGRAM_REDUCTIONS
 from pmaplab.kept_systems import KeptSystem, Package, key_of, load, read_package, store
 from pmaplab.native import build
 from pmaplab.native.choose import Engine
-from pmaplab.native.engine import NativeError, search_prepared
+from pmaplab.native.engine import search_prepared
+from pmaplab.native.readback import NativeError
 from pmaplab.report.verdict import Verdict, check
 from pmaplab.search.reductions import PARTIAL_ORDER, Reductions
 from pmaplab.spec import RunSpec

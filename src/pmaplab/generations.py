@@ -53,7 +53,7 @@ _NEITHER: frozenset[str] = frozenset()
 def check_unbounded(scenario: str, program: Program) -> None:
     """Raises UsageError where a scenario has no operations without end, or the kernel
     does more with generations than to compare them."""
-    names = reachable_functions(program, [agent.entry for agent in program.agents])
+    names = reachable_functions(program, program.entries)
     if NORMAL_FORM not in names:
         raise UsageError(
             f"the scenario {scenario} has no unbounded operations",

@@ -4,15 +4,15 @@ from kernels/freebsd/store_buffers.toml, which says what the entries mean."""
 from __future__ import annotations
 
 import functools
-import tomllib
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from pmaplab.frontends.kernel_python.source import PACKAGE_ROOT
+from pmaplab.frontends.kernel_python.source import PACKAGE_ROOT, display_name
 from pmaplab.ir.access import key_of
 from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.nodes import Program, Store
 from pmaplab.ir.walk import instructions
+from pmaplab.tomldata import read_toml
 
 # Entries of a store buffer where nothing else is asked for.
 DEFAULT_STORE_BUFFER = 2
@@ -33,7 +33,7 @@ class LeftOut:
 @functools.cache
 def left_out() -> LeftOut:
     """The list."""
-    data = tomllib.loads(_FILE.read_text(encoding="utf-8"))
+    data = read_toml(_FILE, display_name(_FILE)).data
     return LeftOut(
         {entry["name"]: entry["reason"] for entry in data["outside"]},
         {name: entry["lock"] for entry in data["at_once"] for name in entry["functions"]},
@@ -62,8 +62,7 @@ def memory_assumptions(
 ) -> list[str]:
     """What a verdict under tso rests on, in words; ``bound`` and what is
     disputed, whether INVPCID ``drains`` and the walker ``forwards``, as in Bounds."""
-    agents = [agent.entry for agent in program.agents]
-    reached = reachable_functions(program, agents)
+    reached = reachable_functions(program, program.entries)
     entries = f"{bound} {'entry' if bound == 1 else 'entries'}"
     result = [f"memory model tso, store buffers of at most {entries}"]
     if program.invariants:

@@ -7,22 +7,21 @@ import functools
 import itertools
 import math
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
 
 from pmaplab.errors import InputError, IRError, Location
 from pmaplab.frontends.kernel_python.source import PACKAGE_ROOT, display_name
 from pmaplab.ir.nodes import HAS, IS, IS_NOT, Held, Owned, Place, Program
 from pmaplab.ir.types import Array, Struct, Type
 from pmaplab.ir.verify_owned import check_owned, place_type
+from pmaplab.tomldata import Entry, read_toml
 
 FACTS = PACKAGE_ROOT / "kernels/freebsd/ownership.toml"
 # A fact of more objects than these is passed over: it would be looked at in every step.
 MOST_INSTANCES = 1000
-_KEYS = {"name", "reason", "each", "cells", "when", "shared", "outside", "unless", "owner"}
+_KEYS = ("name", "reason", "each", "cells", "when", "shared", "outside", "unless", "owner")
 _PATH = r"[A-Za-z_]\w*(?:\.\w+|\[(?:\d+|cpu)\])*"
 _CELL = re.compile(_PATH)
 _WHEN = re.compile(rf"({_PATH}) (?:(is not) (\d+)|(is) ({_PATH})|(has) (cpu))")
@@ -57,21 +56,14 @@ def read_facts(path: Path, name: str) -> tuple[Fact, ...]:
     Raises InputError, with the line where the entry begins, for one that is not what
     ownership.toml describes.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        data = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{name}: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{name}: {error}", advice="the file must be TOML") from None
-    entries = data.get("fact", [])
-    if set(data) - {"fact"} or not isinstance(entries, list):
-        raise InputError(f"{name}: there is nothing but [[fact]]")
-    lines = [n for n, line in enumerate(text.splitlines(), 1) if line.strip() == "[[fact]]"]
+    file = read_toml(path, name)
+    entries = file.tables(("fact",))["fact"]
+    lines = [n for n, line in enumerate(file.lines, 1) if line.strip() == "[[fact]]"]
     if len(lines) != len(entries):
         raise InputError(f"{name}: [[fact]] stands on a line of its own")
-    read = [_Entry(entry, Location(name, line)) for entry, line in zip(entries, lines, strict=True)]
-    result = tuple(entry.fact() for entry in read)
+    result = tuple(
+        _fact(entry, Location(name, line)) for entry, line in zip(entries, lines, strict=True)
+    )
     known: set[str] = set()
     for fact in result:
         if fact.name in known:
@@ -80,68 +72,44 @@ def read_facts(path: Path, name: str) -> tuple[Fact, ...]:
     return result
 
 
-@dataclass(frozen=True)
-class _Entry:
-    entry: Any
-    loc: Location
+def _fact(entry: Entry, loc: Location) -> Fact:
+    entry = replace(entry, location=loc)
+    entry.only(*_KEYS)
+    each, owner = entry.data.get("each", {}), entry.data.get("owner", "cpu")
+    if not isinstance(each, dict) or not all(isinstance(v, str) for v in each.values()):
+        entry.fail("each is no table of structures by name")
+    shared = entry.flag("shared")
+    if owner not in ("cpu", "nobody"):
+        entry.fail(f'the owner is "cpu" or "nobody", not {owner!r}')
+    cells = entry.optional_texts("cells")
+    if not cells:
+        entry.fail("cells is missing")
+    for cell in cells:
+        if not _CELL.fullmatch(cell):
+            entry.fail(f"{cell!r} is no cell", "write NAME.field[number], or [cpu]")
+    return Fact(
+        entry.text("name"),
+        entry.text("reason"),
+        tuple(each.items()),
+        cells,
+        tuple(_condition(entry, text) for text in entry.optional_texts("when") or ()),
+        shared,
+        entry.optional_texts("outside") or (),
+        entry.optional_texts("unless") or (),
+        owner == "cpu",
+        loc,
+    )
 
-    def fact(self) -> Fact:
-        if not isinstance(self.entry, dict):
-            self._fail("a fact is a table")
-        unknown = set(self.entry) - _KEYS
-        if unknown:
-            self._fail(f"there is no key {min(unknown)!r}", f"there are {', '.join(sorted(_KEYS))}")
-        each = self.entry.get("each", {})
-        if not isinstance(each, dict) or not all(isinstance(v, str) for v in each.values()):
-            self._fail("each is no table of structures by name")
-        shared, owner = self.entry.get("shared", False), self.entry.get("owner", "cpu")
-        if not isinstance(shared, bool):
-            self._fail("shared is true or false")
-        if owner not in ("cpu", "nobody"):
-            self._fail(f'the owner is "cpu" or "nobody", not {owner!r}')
-        cells = self._texts("cells")
-        if not cells:
-            self._fail("cells is missing")
-        for cell in cells:
-            if not _CELL.fullmatch(cell):
-                self._fail(f"{cell!r} is no cell", "write NAME.field[number], or [cpu]")
-        return Fact(
-            self._text("name"),
-            self._text("reason"),
-            tuple(each.items()),
-            cells,
-            tuple(self._condition(text) for text in self._texts("when")),
-            shared,
-            self._texts("outside"),
-            self._texts("unless"),
-            owner == "cpu",
-            self.loc,
+
+def _condition(entry: Entry, text: str) -> tuple[str, str, str]:
+    found = _WHEN.fullmatch(text)
+    if found is None:
+        entry.fail(
+            f"{text!r} is no condition",
+            'write "CELL is NAME", "CELL is not 0" or "CELL has cpu"',
         )
-
-    def _condition(self, text: str) -> tuple[str, str, str]:
-        found = _WHEN.fullmatch(text)
-        if found is None:
-            self._fail(
-                f"{text!r} is no condition",
-                'write "CELL is NAME", "CELL is not 0" or "CELL has cpu"',
-            )
-        cell, *rest = [part for part in found.groups() if part is not None]
-        return cell, {"is": IS, "is not": IS_NOT, "has": HAS}[rest[0]], rest[1]
-
-    def _text(self, key: str) -> str:
-        value = self.entry.get(key)
-        if not isinstance(value, str) or not value:
-            self._fail(f"{key} is missing, or no text")
-        return value
-
-    def _texts(self, key: str) -> tuple[str, ...]:
-        value = self.entry.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-            self._fail(f"{key} is no list of texts")
-        return tuple(value)
-
-    def _fail(self, message: str, advice: str | None = None) -> NoReturn:
-        raise InputError(message, location=self.loc, advice=advice)
+    cell, *rest = [part for part in found.groups() if part is not None]
+    return cell, {"is": IS, "is not": IS_NOT, "has": HAS}[rest[0]], rest[1]
 
 
 def with_facts(program: Program, known: tuple[Fact, ...] | None = None) -> Program:

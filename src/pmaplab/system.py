@@ -360,10 +360,7 @@ def build_system(
 def _placed(program: Program, keep: Sequence[str], plain: Program | None = None) -> Program:
     """``program`` with its steps placed, without the functions that nobody
     calls; ``plain`` as in cut()."""
-    roots = [agent.entry for agent in program.agents]
-    roots += [invariant.function for invariant in program.invariants]
-    roots += [*program.exempt_when.values(), *keep]
-    wanted = reachable_functions(program, roots)
+    wanted = reachable_functions(program, (*program.entries, *program.observers, *keep))
     functions = {name: f for name, f in program.functions.items() if name in wanted}
     result = suspend_threads(cut(replace(program, functions=functions), plain), WAIT)
     verify(result)

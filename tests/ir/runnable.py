@@ -69,10 +69,7 @@ def runnable_programs(draw: st.DrawFn) -> Program:
 
 def placed(program: Program) -> Program:
     """``program`` with its steps, and what they may use only."""
-    roots = [agent.entry for agent in program.agents]
-    roots += [invariant.function for invariant in program.invariants]
-    roots += program.exempt_when.values()
-    wanted = reachable_functions(program, roots)
+    wanted = reachable_functions(program, (*program.entries, *program.observers))
     kept = {name: f for name, f in program.functions.items() if name in wanted}
     result = cut(replace(program, functions=kept))
     verify(result)

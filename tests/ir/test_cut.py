@@ -44,7 +44,7 @@ def mistakes(program: Program) -> list[str]:
     seen: set[tuple[Stack, bool]] = set()
     work: list[tuple[Stack, bool]] = [
         (((entry, program.functions[entry].blocks[0].label, 0),), False)
-        for entry in {agent.entry for agent in program.agents}
+        for entry in set(program.entries)
     ]
     while work:
         stack, dirty = work.pop()

@@ -45,7 +45,7 @@ def check(program: Program) -> None:
     if layout.agents:
         assert layout.agents[0] == layout.regions + program.cpus
     room = min((b - a for a, b in pairwise(bounds)), default=0)
-    for entry in {agent.entry for agent in program.agents}:
+    for entry in set(program.entries):
         for chain in chains(program, entry):
             used: list[int] = [0]  # the program counter
             for name in chain:

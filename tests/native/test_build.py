@@ -10,12 +10,13 @@ import pytest
 from native.compare import summary
 from pmaplab.caches import CACHE_VARIABLE, cache_folder
 from pmaplab.errors import ModelError, UsageError
-from pmaplab.native import build, engine, prepared
+from pmaplab.native import asking, build, prepared
 from pmaplab.native.build import NoCompiler
 from pmaplab.native.choose import Engine, search_with
 from pmaplab.native.codegen import generate
-from pmaplab.native.engine import NativeError, search_natively
+from pmaplab.native.engine import search_natively
 from pmaplab.native.protocol import WorkerDied
+from pmaplab.native.readback import NativeError
 from pmaplab.search.bfs import search
 from pmaplab.search.interpreter import Interpreter
 from pmaplab.system import System
@@ -72,7 +73,7 @@ def test_a_build_that_another_process_removes(
             removed.append(path)
         return path
 
-    monkeypatch.setattr(engine, "worker", found_and_removed)
+    monkeypatch.setattr(asking, "worker", found_and_removed)
     assert summary(search_natively(small)) == expected
     assert kept(cache) == removed
 
@@ -146,7 +147,7 @@ def test_a_worker_that_dies_is_no_verdict(
     worker = tmp_path / "worker"
     worker.write_text(f"#!/bin/sh\n{script}\n")
     worker.chmod(0o755)
-    monkeypatch.setattr(engine, "worker", lambda *_, **__: worker)
+    monkeypatch.setattr(asking, "worker", lambda *_, **__: worker)
     with pytest.raises(WorkerDied, match=said):
         search_with(Engine("auto"), small)
 

@@ -13,8 +13,9 @@ import test_broken_kernels as broken
 from ir.runnable import quick
 from native.compare import summary
 from pmaplab.machine.modes import find_mode
-from pmaplab.native import engine
+from pmaplab.native import reduced
 from pmaplab.native.engine import search_natively
+from pmaplab.native.readback import NativeError
 from pmaplab.reviews.registry import proposal_files
 from pmaplab.search.bfs import Limits, search
 from pmaplab.search.independence import Independence, independence
@@ -68,9 +69,9 @@ def test_an_agent_that_does_what_it_cannot_do(monkeypatch: pytest.MonkeyPatch) -
         # All but what the first agent writes.
         return replace(tables, write=tuple(agents & ~1 for agents in tables.write))
 
-    monkeypatch.setattr(engine, "independence", nobody)
+    monkeypatch.setattr(reduced, "independence", nobody)
     made = system(OWN + function("main", STORE.format(1), "return"))
-    with pytest.raises(engine.NativeError, match="an agent does what it cannot do"):
+    with pytest.raises(NativeError, match="an agent does what it cannot do"):
         search_natively(made, reductions=ALWAYS)
 
 

@@ -13,7 +13,7 @@ import test_broken_kernels as broken
 from ir.runnable import quick
 from native.compare import summary
 from pmaplab.machine.modes import find_mode
-from pmaplab.native import engine, protocol
+from pmaplab.native import asking, protocol
 from pmaplab.native.engine import search_natively
 from pmaplab.search.bfs import Limits, Result, search
 from pmaplab.search.reduced import search_reduced
@@ -130,7 +130,7 @@ def test_an_interrupted_search_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
         asked.append(arguments[3])
         return protocol.ask(*arguments)
 
-    monkeypatch.setattr(engine, "ask", ask)
+    monkeypatch.setattr(asking, "ask", ask)
     for most, kinds in ((10_000, ("processes", "CPUs")), (58_000, ("CPUs",))):
         some = search_natively(
             made, reductions=ALWAYS, limits=Limits(states=most), checkpoint=tmp_path

@@ -115,9 +115,8 @@ class _Builder:
 
     def build(self) -> StepSystem:
         program, layout = self.program, self.layout
-        agents = reachable_functions(program, [agent.entry for agent in program.agents])
-        observers = [i.function for i in program.invariants] + list(program.exempt_when.values())
-        names = agents | reachable_functions(program, observers)
+        agents = reachable_functions(program, program.entries)
+        names = agents | reachable_functions(program, program.observers)
         for name in sorted(agents):
             if not program.functions[name].atomic:
                 self._number(program.functions[name])
@@ -215,7 +214,7 @@ class _Builder:
                     self._point(function, block, index + 1)
 
     def _is_entry(self, function: Function) -> bool:
-        return any(agent.entry == function.name for agent in self.program.agents)
+        return function.name in self.program.entries
 
     def _point(self, function: Function, block: Block, index: int) -> int:
         place = (function.name, block.label, index)

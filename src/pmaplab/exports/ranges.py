@@ -109,8 +109,7 @@ class Ranges:
         program = self.program
         for agent in program.agents:
             self._enter(program.functions[agent.entry], [])
-        observers = [invariant.function for invariant in program.invariants]
-        for name in (*observers, *program.exempt_when.values()):
+        for name in program.observers:
             self._enter(program.functions[name], [self._cpus])
         while self._pending:
             self._at = next(iter(self._pending))

@@ -108,8 +108,7 @@ class Sharing:
         interrupts = [a.entry for a in program.agents if a.context != "thread"]
         self._collect(reachable_functions(program, threads), interrupt=False)
         self._collect(reachable_functions(program, interrupts), interrupt=True)
-        observers = [i.function for i in program.invariants] + list(program.exempt_when.values())
-        for name in reachable_functions(program, observers):
+        for name in reachable_functions(program, program.observers):
             for instruction in instructions(program.functions[name]):
                 if isinstance(instruction, Load):
                     self._note_read_by_other(instruction.address)

@@ -40,10 +40,9 @@ class _Cutter:
         self.program = program
         self.sharing = sharing
         self.exempt = {region for i in program.invariants for region in i.exempt}
-        roots = [agent.entry for agent in program.agents]
         self.functions = [
             program.functions[name]
-            for name in sorted(reachable_functions(program, roots))
+            for name in sorted(reachable_functions(program, program.entries))
             if not program.functions[name].atomic
         ]
         self.at_entry = {f.name: False for f in self.functions}

@@ -59,7 +59,7 @@ def written_cells(layout: Layout) -> set[int]:
     program = layout.program
     regions = range(layout.regions, layout.regions + program.cpus)
     known, cells = cells_by_key(layout), set(regions)
-    for name in reachable_functions(program, [agent.entry for agent in program.agents]):
+    for name in reachable_functions(program, program.entries):
         for instruction in instructions(program.functions[name]):
             address = address_of(instruction)
             if address is None or isinstance(instruction, Load):

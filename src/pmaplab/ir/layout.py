@@ -143,8 +143,7 @@ class Layout:
                     visit(callee)
                 order.append(program.functions[name])
 
-        entries = [agent.entry for agent in program.agents]
-        for entry in sorted(reachable_functions(program, entries)):
+        for entry in sorted(reachable_functions(program, program.entries)):
             visit(entry)
         start = {function.name: 1 for function in order}
         end = 1

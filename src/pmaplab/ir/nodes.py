@@ -473,3 +473,14 @@ class Program:
     without: tuple[str, ...] = ()
     # What is taken for granted of who touches what, and checked by every search.
     owned: tuple[Owned, ...] = ()
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """The functions with which agents start, in the order of these."""
+        return tuple(agent.entry for agent in self.agents)
+
+    @property
+    def observers(self) -> tuple[str, ...]:
+        """The functions that are asked about states, and are part of no step: those of the
+        invariants, and the conditions of exemptions."""
+        return (*(each.function for each in self.invariants), *self.exempt_when.values())

@@ -65,7 +65,7 @@ def suspend_threads(program: Program, waiting: str | None = None) -> Program:
 def called_twice(program: Program, entry: str, suffix: str) -> Program:
     """``program`` in which ``entry`` has functions for itself, where other agents
     run them too.  Raises IRError where a name is taken."""
-    others = [agent.entry for agent in program.agents if agent.entry != entry]
+    others = [each for each in program.entries if each != entry]
     return _apart(program, [entry], _plain(program, others), suffix)
 
 

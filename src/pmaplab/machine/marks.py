@@ -48,12 +48,11 @@ def marks_of_others(program: Program) -> tuple[str, ...]:
 
 def _is_own(program: Program, function: Function, cpu: Expr) -> bool:
     """Whether ``cpu`` is the one that an invariant or a condition is asked for."""
-    asked = {invariant.function for invariant in program.invariants}
     if isinstance(cpu, ThisCpu):
         return True
     return (
         isinstance(cpu, Local)
-        and function.name in asked.union(program.exempt_when.values())
+        and function.name in program.observers
         and cpu.name == function.parameters[0]
         and all(writes(item) != cpu.name for item in instructions(function))
     )

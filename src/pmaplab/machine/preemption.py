@@ -184,12 +184,11 @@ class _Pass:
         self.program = program = replace(program, functions=functions, agents=self._agents(threads))
         moving = {a.entry for a in program.agents if a.context != STORE_BUFFER}
         bound = self._plain(moving)
-        asked = {i.function for i in program.invariants}.union(program.exempt_when.values())
         for name, function in program.functions.items():
             if name in bound:
                 function = self._standing(function, name in moving)
             function = self._relocated(function)
-            functions[name] = self._asked(function) if name in asked else function
+            functions[name] = self._asked(function) if name in program.observers else function
         contexts = max(a.cpu for a in program.agents) + 1
         return replace(program, functions=functions, cpus=contexts)
 

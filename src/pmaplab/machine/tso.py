@@ -164,8 +164,7 @@ class _Pass:
             for name in reachable_functions(program, self.past) - self.past
             if any(map(self._is_buffered, self._instructions(name)))
         }
-        entries = [agent.entry for agent in program.agents]
-        plain = plain_functions(program, entries, self.past)
+        plain = plain_functions(program, program.entries, self.past)
         apart = taken_apart(program, plain, self._is_buffered)
         for name in plain - apart:
             if program.functions[name].atomic:

@@ -139,7 +139,7 @@ def _is_whole(path: Path) -> bool:
 
 def _prune(folder: Path) -> None:
     """Remove those used longest ago.  A worker that others run stays what it is for
-    them; one that they are about to run is made again (engine)."""
+    them; one that they are about to run is made again (asking)."""
     times: dict[Path, float] = {}
     for beside in folder.glob("worker-*.sha256"):
         # Another process may remove the same ones.

@@ -41,7 +41,7 @@ class Question:
 
     A lane has ``bits`` bits.  ``agents`` has for each its first cell,
     its CPU, and whether it has work of its own.  ``marks`` say who is at rest.
-    ``reduction`` are the numbers of a partial-order reduction (engine), or a 0,
+    ``reduction`` are the numbers of a partial-order reduction (reduced), or a 0,
     ``ownership`` those of rules (search/ownership), ``symmetry`` those of a group of
     permutations (symmetry).  What the states hold in the cells of
     ``projection`` is counted, where the search is complete.  Every ``checkpoint_seconds`` the

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pmaplab.errors import InputError, Location
 from pmaplab.ir.access import key_of
@@ -22,7 +21,7 @@ from pmaplab.ir.nodes import (
     Store,
 )
 from pmaplab.ir.walk import successors
-from pmaplab.tomldata import read_toml
+from pmaplab.tomldata import Entry, read_toml
 
 DEFAULT_FILE = Path(__file__).with_name("exemptions.toml")
 
@@ -84,63 +83,24 @@ def read_regions(files: Sequence[tuple[Path, str]]) -> Regions:
     marks: list[Mark] = []
     exemptions: list[Exemption] = []
     for path, name in files:
-        data = read_toml(path, name).data
-        unknown = set(data) - {"mark", "exemption"}
-        if unknown:
-            raise InputError(f"{name}: there is no table [[{min(unknown)}]]")
-        for number, entry in enumerate(_tables(data, "mark", name), 1):
-            where = f"{name}: [[mark]] {number}"
-            _only(entry, {"name", "after"}, where)
-            marks.append(Mark(_text(entry, "name", where), _texts(entry, "after", where)))
-        for number, entry in enumerate(_tables(data, "exemption", name), 1):
-            exemptions.append(_exemption(entry, f"{name}: [[exemption]] {number}"))
+        tables = read_toml(path, name).tables(("mark", "exemption"))
+        for entry in tables["mark"]:
+            entry.only("name", "after")
+            marks.append(Mark(entry.text("name"), entry.some_texts("after")))
+        exemptions += map(_exemption, tables["exemption"])
     return Regions(tuple(marks), tuple(exemptions))
 
 
-def _exemption(entry: dict[str, Any], where: str) -> Exemption:
-    allowed = {"function", "invariants", "reason", "from_store", "until_store", "when"}
-    _only(entry, allowed, where)
-    optional = {
-        key: _text(entry, key, where) if key in entry else None
-        for key in ("from_store", "until_store", "when")
-    }
+def _exemption(entry: Entry) -> Exemption:
+    entry.only("function", "invariants", "reason", "from_store", "until_store", "when")
     return Exemption(
-        _text(entry, "function", where),
-        _texts(entry, "invariants", where),
-        _text(entry, "reason", where),
-        optional["from_store"],
-        optional["until_store"],
-        optional["when"],
+        entry.text("function"),
+        entry.some_texts("invariants"),
+        entry.text("reason"),
+        entry.optional_text("from_store"),
+        entry.optional_text("until_store"),
+        entry.optional_text("when"),
     )
-
-
-def _tables(data: dict[str, Any], key: str, name: str) -> list[dict[str, Any]]:
-    tables = data.get(key, [])
-    if not isinstance(tables, list) or not all(isinstance(entry, dict) for entry in tables):
-        raise InputError(f"{name}: {key} is no list of tables", advice=f"write [[{key}]]")
-    return tables
-
-
-def _only(entry: dict[str, Any], allowed: set[str], where: str) -> None:
-    unknown = set(entry) - allowed
-    if unknown:
-        raise InputError(
-            f"{where}: there is no key {min(unknown)!r}", advice=f"there are {sorted(allowed)}"
-        )
-
-
-def _text(entry: dict[str, Any], key: str, where: str) -> str:
-    value = entry.get(key)
-    if not isinstance(value, str) or not value:
-        raise InputError(f"{where}: {key} is missing, or no text")
-    return value
-
-
-def _texts(entry: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
-    value = entry.get(key)
-    if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
-        raise InputError(f"{where}: {key} is missing, or no list of texts")
-    return tuple(value)
 
 
 def mark_regions(program: Program, regions: Regions) -> Program:

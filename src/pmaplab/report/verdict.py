@@ -341,7 +341,7 @@ def check_property(name: str, names: tuple[str, ...]) -> None:
 def assumptions(spec: RunSpec, system: System) -> tuple[str, ...]:
     """What the verdict rests on, in words; only what applies to this run."""
     bounds, program = spec.bounds, system.program
-    reached = reachable_functions(program, [agent.entry for agent in program.agents])
+    reached = reachable_functions(program, program.entries)
     if bounds.store_buffer is None:
         result = ["memory model sc: every store is seen by all CPUs at once"]
     else:

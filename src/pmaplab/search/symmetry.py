@@ -213,9 +213,7 @@ def symmetry_of(
 
 def _readable(layout: Layout) -> tuple[int, ...]:
     program = layout.program
-    readers = [agent.entry for agent in program.agents]
-    readers += [invariant.function for invariant in program.invariants]
-    readers += program.exempt_when.values()
+    readers = (*program.entries, *program.observers)
     return may_read(layout, cells_by_key(layout), readers)
 
 
@@ -276,9 +274,7 @@ class _Builder:
         self.regions = sum(
             {
                 1 << self.program.regions.index(item.region)
-                for name in reachable_functions(
-                    self.program, [agent.entry for agent in self.program.agents]
-                )
+                for name in reachable_functions(self.program, self.program.entries)
                 for item in instructions(self.program.functions[name])
                 if isinstance(item, Enter | Leave)
             }

@@ -104,10 +104,8 @@ class _Translator:
 
     def translate(self, disabled: type[Exception], fault: type[Exception]) -> Code:
         program = self.program
-        roots = [agent.entry for agent in program.agents]
-        observers = [i.function for i in program.invariants] + list(program.exempt_when.values())
         atomics = [name for name, f in program.functions.items() if f.atomic]
-        names = reachable_functions(program, [*roots, *observers, *atomics])
+        names = reachable_functions(program, [*program.entries, *program.observers, *atomics])
         for label in program.must_reach:
             self.label(label)
         plain = [program.functions[n] for n in sorted(names) if not program.functions[n].atomic]
@@ -372,7 +370,7 @@ class _PlainEmitter(_Emitter):
         super().__init__(owner, function)
         self.frame = owner.layout.frames[function.name]
         self.live = owner.layout.liveness[function.name]
-        self.is_entry = any(a.entry == function.name for a in owner.program.agents)
+        self.is_entry = function.name in owner.program.entries
         self.registers = self._registers()
 
     def _registers(self) -> dict[str, str]:

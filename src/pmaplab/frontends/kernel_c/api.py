@@ -10,11 +10,9 @@ import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from pmaplab.errors import InputError
 from pmaplab.frontends.kernel_python.source import PACKAGE_ROOT
-from pmaplab.tomldata import read_toml
+from pmaplab.tomldata import Entry, TomlFile, read_toml
 
 DEFAULT = PACKAGE_ROOT / "kernels/freebsd/tree/api.toml"
 OPERATIONS = (
@@ -120,151 +118,105 @@ def read_api(extra: Sequence[str] = ()) -> Api:
     for path, name in [(DEFAULT, "api.toml"), *((Path(path), path) for path in extra)]:
         file = read_toml(path, name)
         api.texts.append(file.text)
-        _Reader(api, name).read(file.data)
+        _Reader(api).read(file)
     return api
 
 
 class _Reader:
-    def __init__(self, api: Api, file: str) -> None:
+    def __init__(self, api: Api) -> None:
         self.api = api
-        self.file = file
 
-    def read(self, data: dict[str, Any]) -> None:
+    def read(self, file: TomlFile) -> None:
         known = {
             "source": self.source, "model": self.model, "operation": self.operation,
             "drop": self.drop, "outside": self.outside, "name": self.name,
             "counter": self.counter, "at_once": self.at_once, "this_cpu": self.this_cpu,
             "instead": self.instead, "label": self.label,
         }  # fmt: skip
-        for table, entries in data.items():
-            if table not in known:
-                raise InputError(
-                    f"{self.file}: there is no table [[{table}]]",
-                    advice=f"there are {', '.join(known)}",
-                )
-            if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
-                raise InputError(f"{self.file}: {table} is no list", advice=f"write [[{table}]]")
-            for number, entry in enumerate(entries, 1):
-                known[table](_Entry(entry, f"{self.file}: [[{table}]] {number}"))
+        for table, entries in file.tables(known).items():
+            for entry in entries:
+                known[table](entry)
 
-    def source(self, entry: _Entry) -> None:
+    def source(self, entry: Entry) -> None:
+        entry.only("file", "functions")
         functions = self.api.sources.setdefault(entry.text("file"), [])
         functions += [name for name in entry.texts("functions") if name not in functions]
-        entry.end()
 
-    def model(self, entry: _Entry) -> None:
-        if (module := entry.optional("module")) is not None:
+    def model(self, entry: Entry) -> None:
+        if (module := entry.optional_text("module")) is not None:
+            entry.only("module")
             self.api.modules.append(module)
-            entry.end()
             return
-        reason = entry.text("reason")
-        arguments = entry.texts("arguments") if entry.has("arguments") else None
+        key = "name" if entry.has("name") else "names"
+        entry.only(key, "arguments", "ends", "looks", "function", "reason")
+        reason, arguments = entry.text("reason"), entry.optional_texts("arguments")
         ends, looks = entry.flag("ends"), entry.flag("looks")
-        function = entry.optional("function")
-        names = [entry.text("name")] if entry.has("name") else list(entry.texts("names"))
-        entry.end()
-        for name in names:
+        function = entry.optional_text("function")
+        for name in entry.texts(key) if key == "names" else (entry.text(key),):
             self._new(name)
             self.api.model[name] = Meaning(function or name, arguments, ends, looks, reason)
 
-    def operation(self, entry: _Entry) -> None:
+    def operation(self, entry: Entry) -> None:
+        entry.only("names", "does")
         operation = entry.text("does")
         if operation not in OPERATIONS:
-            raise InputError(
-                f"{entry.where}: there is no operation {operation!r}",
-                advice=f"there are {', '.join(OPERATIONS)}",
-            )
+            entry.fail(f"there is no operation {operation!r}", f"there are {', '.join(OPERATIONS)}")
         for name in entry.texts("names"):
             self._new(name)
             self.api.operations[name] = operation
-        entry.end()
 
     def _new(self, name: str) -> None:
         for table in (self.api.model, self.api.drop, self.api.operations):
             table.pop(name, None)
 
-    def drop(self, entry: _Entry) -> None:
+    def drop(self, entry: Entry) -> None:
+        entry.only("names", "reason")
         reason = entry.text("reason")
         for name in entry.texts("names"):
             self._new(name)
             self.api.drop[name] = reason
-        entry.end()
 
-    def outside(self, entry: _Entry) -> None:
+    def outside(self, entry: Entry) -> None:
         self._each(entry, self.api.outside)
 
-    def counter(self, entry: _Entry) -> None:
+    def counter(self, entry: Entry) -> None:
         self._each(entry, self.api.counters)
 
-    def at_once(self, entry: _Entry) -> None:
+    def at_once(self, entry: Entry) -> None:
         self._each(entry, self.api.at_once)
 
-    def this_cpu(self, entry: _Entry) -> None:
+    def this_cpu(self, entry: Entry) -> None:
         self._each(entry, self.api.this_cpu)
 
-    def _each(self, entry: _Entry, table: dict[str, str]) -> None:
+    def _each(self, entry: Entry, table: dict[str, str]) -> None:
+        entry.only("names", "reason")
         reason = entry.text("reason")
         for name in entry.texts("names"):
             table[name] = reason
-        entry.end()
 
-    def name(self, entry: _Entry) -> None:
+    def name(self, entry: Entry) -> None:
+        entry.only("c", "prefix", "is", "given")
         c = entry.text("c")
-        if (prefix := entry.optional("prefix")) is not None:
+        if (prefix := entry.optional_text("prefix")) is not None:
             self.api.prefixes[c] = prefix
-        if (name := entry.optional("is")) is not None:
+        if (name := entry.optional_text("is")) is not None:
             self.api.names[c] = name
-        if (reason := entry.optional("given")) is not None:
+        if (reason := entry.optional_text("given")) is not None:
             self.api.given[c] = reason
-        entry.end()
 
-    def instead(self, entry: _Entry) -> None:
-        instead = Instead(entry.text("function"), entry.text("reason"), entry.optional("has"))
+    def instead(self, entry: Entry) -> None:
+        entry.only("names", "function", "reason", "has")
+        instead = Instead(entry.text("function"), entry.text("reason"), entry.optional_text("has"))
         for name in entry.texts("names"):
             self.api.instead[name] = instead
-        entry.end()
 
-    def label(self, entry: _Entry) -> None:
+    def label(self, entry: Entry) -> None:
+        entry.only("label", "store", "count", "call", "below")
         label = Label(
             entry.text("label"),
-            entry.optional("store"),
-            entry.optional("count"),
-            entry.optional("call"),
+            entry.optional_text("store"),
+            entry.optional_text("count"),
+            entry.optional_text("call"),
             entry.text("below"),
         )
-        entry.end()
         self.api.labels.append(label)
-
-
-class _Entry:
-    def __init__(self, data: dict[str, Any], where: str) -> None:
-        self.data = dict(data)
-        self.where = where
-
-    def has(self, key: str) -> bool:
-        return key in self.data
-
-    def optional(self, key: str) -> str | None:
-        return self.text(key) if key in self.data else None
-
-    def text(self, key: str) -> str:
-        value = self.data.pop(key, None)
-        if not isinstance(value, str) or not value:
-            raise InputError(f"{self.where}: {key} is missing, or no text")
-        return value
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        value = self.data.pop(key, None)
-        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-            raise InputError(f"{self.where}: {key} is missing, or no list of texts")
-        return tuple(value)
-
-    def flag(self, key: str) -> bool:
-        value = self.data.pop(key, False)
-        if not isinstance(value, bool):
-            raise InputError(f"{self.where}: {key} is true or false")
-        return value
-
-    def end(self) -> None:
-        if self.data:
-            raise InputError(f"{self.where}: there is no key {min(self.data)!r}")

@@ -162,8 +162,7 @@ class CProgram:
 
     def used(self, program: Program) -> Used:
         """What ``program`` has of the tree."""
-        roots = [agent.entry for agent in program.agents]
-        reached = reachable_functions(program, roots)
+        reached = reachable_functions(program, program.entries)
         return Used(
             release=self.tree.release,
             functions={
