@@ -75,6 +75,8 @@ def test_functions_of_both_contexts_are_there_twice() -> None:
     functions = built().program.functions
     assert {"shared", "shared_in_interrupt"} <= set(functions)
     assert "cpu_main_in_interrupt" not in functions
+    copies = [name for name in functions if name.endswith("_in_interrupt")]
+    assert copies == sorted(copies), "the text of a program must not differ from run to run"
 
 
 def test_no_interrupts_no_pass() -> None:

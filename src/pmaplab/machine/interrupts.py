@@ -71,7 +71,7 @@ def called_twice(program: Program, entry: str, suffix: str) -> Program:
 
 def _apart(program: Program, entries: list[str], taken: set[str], suffix: str) -> Program:
     own = _plain(program, entries)
-    twice = {name: f"{name}_{suffix}" for name in own & taken}
+    twice = {name: f"{name}_{suffix}" for name in sorted(own & taken)}
     functions = dict(program.functions)
     for name, twin in twice.items():
         if twin in functions:
