@@ -36,20 +36,6 @@ int history_open(struct history *h)
 	return h->chunk == NULL ? -1 : 0;
 }
 
-/* Room for a chunk: what another one had, if there is some, whose pages need no clearing. */
-static struct packed *open_chunk(struct history *h)
-{
-	return h->spares ? h->spare[--h->spares] : pages_map(CHUNK_BYTES, 0);
-}
-
-static void close_chunk(struct history *h, struct packed *chunk)
-{
-	if (h->spares < MOST_SPARES)
-		h->spare[h->spares++] = chunk;
-	else
-		pages_unmap(chunk, CHUNK_BYTES);
-}
-
 static struct packed *at_place(const struct history *h, uint64_t at)
 {
 	return &__atomic_load_n(&h->chunk[at / CHUNK], __ATOMIC_ACQUIRE)[at % CHUNK];
@@ -81,7 +67,7 @@ int history_append(struct history *h, const struct packed *states, unsigned coun
 		if (__atomic_load_n(&h->chunk[number], __ATOMIC_ACQUIRE) == NULL) {
 			pthread_mutex_lock(&h->lock);
 			if (h->chunk[number] == NULL) {
-				struct packed *chunk = open_chunk(h);
+				struct packed *chunk = pages_any(CHUNK_BYTES);
 
 				if (chunk != NULL)
 					h->chunks++;
@@ -142,9 +128,6 @@ void history_file(struct history *h, uint64_t before, const char *folder)
 {
 	uint64_t full = before / CHUNK;
 
-	/* What the last level had no use for. */
-	while (h->spares)
-		pages_unmap(h->spare[--h->spares], CHUNK_BYTES);
 	if (full > h->filed && h->chunks > KEPT_CHUNKS && h->filed == 0)
 		h->file = open_file(folder);
 	for (; h->file >= 0 && h->filed < full && h->chunks - h->filed > KEPT_CHUNKS; h->filed++) {
@@ -161,13 +144,13 @@ void history_file(struct history *h, uint64_t before, const char *folder)
 			return;
 		}
 		h->chunk[h->filed] = pages;
-		close_chunk(h, chunk);
+		pages_unmap(chunk, CHUNK_BYTES);
 	}
 }
 
 uint64_t history_bytes(const struct history *h)
 {
-	return (h->chunks - h->filed + h->spares) * CHUNK_BYTES;
+	return (h->chunks - h->filed) * CHUNK_BYTES;
 }
 
 int history_level(struct history *h, uint64_t from)

@@ -8,7 +8,10 @@
 #include "memory.h"
 #include "search.h"
 
-enum { FIRST_VIEW_BITS = 1, MOST_VIEW_BITS = 120 };
+enum { FIRST_VIEW_BITS = 1, HALF_BITS = 63 };
+
+/* In a half of a key: of each view of it, it is known what it shows. */
+#define KNOWN	((uint64_t)1 << HALF_BITS)
 
 static enum ending try_check(struct machine *m, const struct unit *u)
 {
@@ -28,38 +31,46 @@ static int try_active(struct machine *m, uint64_t cpu, uint64_t *inside)
 	return 0;
 }
 
+/* What it says of the cells in the machine: TAKEN, FAILED (`inside` receives the regions
+ * where that does not count), or an error.  What it reads and passes is noted. */
+static enum ending ask_machine(const struct search *s, struct machine *m, const struct unit *u,
+    uint64_t *inside)
+{
+	enum ending how;
+
+	m->touched = m->written = 0;
+	m->taken_count = m->given_count = 0;
+	memset(m->labels, 0, (model_labels / 64 + 1) * sizeof(uint64_t));
+	memset(m->read, 0, (s->memory / 64 + 1) * sizeof(uint64_t));
+	*inside = 0;
+	how = try_check(m, u);
+	if (how == FAILED) {
+		*inside = load(m, 0, model_regions + u->cpu) & model_exempt[u->invariant];
+		/* Nothing of the kernel runs there, so it is no failure. */
+		if (try_active(m, u->cpu, inside))
+			return NO_MEANING;
+	}
+	return how;
+}
+
 /* Ask; 1 when it fails and that counts, 0 when not, -1 for an error. */
 static int ask(struct thread *t, struct unit *u, const struct wide *state, word key,
     uint64_t level)
 {
 	struct search *s = t->search;
-	struct machine *m = &t->machine;
-	unsigned words = model_labels / 64 + 1;
 	enum ending how;
 	uint64_t inside;
 
 	load_state(t, state);
-	m->touched = m->written = 0;
-	m->taken_count = m->given_count = 0;
-	memset(m->labels, 0, words * sizeof(uint64_t));
-	memset(m->read, 0, (s->memory / 64 + 1) * sizeof(uint64_t));
-	how = try_check(m, u);
-	t->dirty |= m->written;
-	merge_labels(s, m->labels);
+	how = ask_machine(s, &t->machine, u, &inside);
+	t->dirty |= t->machine.written;
+	merge_labels(s, t->machine.labels);
 	if (how == TAKEN)
 		return 0;
 	if (how != FAILED) {
 		broken(t, key, level, how, -1, (int)u->invariant);
 		return -1;
 	}
-	inside = load(m, 0, model_regions + u->cpu) & model_exempt[u->invariant];
-	memset(m->labels, 0, words * sizeof(uint64_t));
-	if (try_active(m, u->cpu, &inside)) {
-		/* Nothing of the kernel runs there, so it is no failure. */
-		broken(t, key, level, NO_MEANING, -1, (int)u->invariant);
-		return -1;
-	}
-	merge_labels(s, m->labels);
 	if (inside)
 		__atomic_fetch_or(&s->exempt, inside, __ATOMIC_RELAXED);
 	return inside == 0;
@@ -121,25 +132,33 @@ static int look_at(struct search *s, struct unit *u, struct view *v, uint32_t co
 		request(s, FORGET);
 		return -1;
 	}
-	__atomic_store_n(&v->number[content], number + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&v->part[content], KNOWN | (uint64_t)number << v->shift, __ATOMIC_RELEASE);
 	return 0;
+}
+
+/* What some views make of a half of a key; without KNOWN where that is not known yet. */
+static inline uint64_t half_seen(const struct view *v, const struct view *end,
+    const struct wide *state)
+{
+	uint64_t half = KNOWN, known = KNOWN;
+
+	for (; v < end; v++) {
+		uint64_t content = state->lane[v->lane] >> v->field & v->mask;
+		uint64_t part = __atomic_load_n(&v->part[content], __ATOMIC_ACQUIRE);
+
+		half |= part;
+		known &= part;
+	}
+	return half & ~KNOWN | known;
 }
 
 /* The key of what a unit sees of a state; 0 when it is not known yet. */
 static word seen_by(const struct unit *u, const struct wide *state)
 {
-	word key = KEY_BIT;
+	uint64_t low = half_seen(u->view, u->view + u->low, state);
+	uint64_t high = half_seen(u->view + u->low, u->view + u->views, state);
 
-	for (unsigned i = 0; i < u->views; i++) {
-		const struct view *v = &u->view[i];
-		uint64_t content = state->lane[v->lane] >> v->field & v->mask;
-		uint32_t number = __atomic_load_n(&v->number[content], __ATOMIC_ACQUIRE);
-
-		if (number == 0)
-			return 0;
-		key |= (word)(number - 1) << v->shift;
-	}
-	return key;
+	return low & high & KNOWN ? (word)high << 64 | low : 0;
 }
 
 /* Under the lock: keep an answer, where everything that it rests on is seen. */
@@ -154,7 +173,7 @@ static int keep_answer(struct search *s, struct thread *t, struct unit *u,
 		struct view *v = &u->view[i];
 		uint32_t content = field_of(&s->component[v->component], state);
 
-		if (v->number[content] == 0 && look_at(s, u, v, content, t->row))
+		if (v->part[content] == 0 && look_at(s, u, v, content, t->row))
 			return 0;
 	}
 	key = seen_by(u, state);
@@ -244,7 +263,7 @@ int judge_later(struct thread *t, const struct wide *state, word key, uint64_t u
 static void close_view(struct view *v)
 {
 	component_close(&v->values);
-	pages_unmap(v->number, sizeof(*v->number) << v->bits);
+	pages_unmap(v->part, sizeof(*v->part) << v->bits);
 }
 
 /* Find the field of what a view shows. */
@@ -267,8 +286,8 @@ static int open_view(struct search *s, struct unit *u, struct view *v, unsigned 
 	v->component = component;
 	place_view(s, v);
 	v->bits = c->width;
-	v->number = pages_map(sizeof(*v->number) << v->bits, 0);
-	if (v->number == NULL || component_open(&v->values, cells, width))
+	v->part = pages_map(sizeof(*v->part) << v->bits, 0);
+	if (v->part == NULL || component_open(&v->values, cells, width))
 		return -1;
 	for (unsigned i = 0; i < c->cells; i++) {
 		if (c->cell[i] < s->memory && reads(u, c->cell[i]))
@@ -287,7 +306,8 @@ static int renew(struct search *s, struct unit *u)
 		width[u->view[i].component] = values->wanted ? values->wanted + 1 : values->width;
 		close_view(&u->view[i]);
 	}
-	u->views = 0;
+	u->views = u->low = 0;
+	u->never = 0;
 	if (memo_clear(&u->memo))
 		return -1;
 	for (unsigned n = 0; n < s->components; n++) {
@@ -298,14 +318,20 @@ static int renew(struct search *s, struct unit *u)
 			cells += c->cell[i] < s->memory && reads(u, c->cell[i]);
 		if (cells == 0)
 			continue;
+		if (shift + bits > HALF_BITS) {
+			/* A view is in one half; the lower one comes first. */
+			u->never |= u->low > 0 || bits > HALF_BITS;
+			u->low = u->views;
+			shift = 0;
+		}
 		if (open_view(s, u, &u->view[u->views], n, cells, bits))
 			return -1;
 		u->view[u->views++].shift = shift;
 		shift += bits;
 	}
 	u->stale = 0;
-	u->never = shift > MOST_VIEW_BITS;
 	if (u->never) {
+		u->low = 0;
 		while (u->views)
 			close_view(&u->view[--u->views]);
 	}
@@ -340,17 +366,15 @@ int invariants_fit(struct search *s)
 		for (unsigned n = 0; n < s->unit[i].views; n++) {
 			struct view *v = &s->unit[i].view[n];
 			unsigned bits = s->component[v->component].width;
-			uint32_t *number;
+			uint64_t *part;
 
 			place_view(s, v);
 			if (bits == v->bits)
 				continue;
-			number = pages_map(sizeof(*number) << bits, 0);
-			if (number == NULL)
+			part = pages_resize(v->part, sizeof(*part) << v->bits, sizeof(*part) << bits);
+			if (part == NULL)
 				return -1;
-			memcpy(number, v->number, sizeof(*number) << (bits < v->bits ? bits : v->bits));
-			pages_unmap(v->number, sizeof(*number) << v->bits);
-			v->number = number;
+			v->part = part;
 			v->bits = bits;
 		}
 	}

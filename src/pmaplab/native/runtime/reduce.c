@@ -89,15 +89,7 @@ static int changers(struct thread *t, const struct unit *u, unsigned agent, uint
 	*touched |= m->touched;
 	if (exempts(s, u, inside, who))
 		return 0;
-	m->touched = m->written = 0;
-	m->taken_count = m->given_count = 0;
-	memset(m->read, 0, (s->memory / 64 + 1) * sizeof(*m->read));
-	how = try_check(m, u);
-	if (how == FAILED) {
-		inside = load(m, 0, model_regions + u->cpu) & model_exempt[u->invariant];
-		if (try_active(m, u->cpu, &inside))
-			how = NO_MEANING;
-	}
+	how = ask_machine(s, m, u, &inside);
 	if (how != TAKEN && how != FAILED) {
 		broken(t, t->key, s->level, how, -1, (int)u->invariant);
 		return -1;

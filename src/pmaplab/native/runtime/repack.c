@@ -15,7 +15,7 @@ enum {
 
 uint64_t memory_used(const struct search *s)
 {
-	uint64_t sum = store_bytes(s->store.buckets);
+	uint64_t sum = store_bytes(s->store.buckets) + pages_spare();
 
 	sum += history_bytes(&s->history);
 	for (unsigned i = 0; i < LANES; i++)

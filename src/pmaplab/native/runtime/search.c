@@ -43,6 +43,17 @@ void stop(struct search *s, enum stop why)
 /* Set by a signal. */
 volatile sig_atomic_t interrupted;
 
+int machine_open(const struct search *s, struct machine *m)
+{
+	m->read = calloc(s->cells / 64 + 1, sizeof(uint64_t));
+	m->wrote = calloc(s->cells / 64 + 1, sizeof(uint64_t));
+	m->labels = calloc(model_labels / 64 + 1, sizeof(uint64_t));
+	m->s = calloc(s->cells, sizeof(uint64_t));
+	m->component_of = s->component_of;
+	m->memory = s->memory;
+	return m->read && m->wrote && m->labels && m->s ? 0 : -1;
+}
+
 static int thread_open(struct search *s, struct thread *t)
 {
 	unsigned words = model_labels / 64 + 1;
@@ -51,12 +62,6 @@ static int thread_open(struct search *s, struct thread *t)
 	t->base = calloc(s->cells, sizeof(uint64_t));
 	t->row = calloc(s->cells, sizeof(uint64_t));
 	t->labels = calloc(words, sizeof(uint64_t));
-	t->machine.read = calloc(s->cells / 64 + 1, sizeof(uint64_t));
-	t->machine.wrote = calloc(s->cells / 64 + 1, sizeof(uint64_t));
-	t->machine.labels = calloc(words, sizeof(uint64_t));
-	t->machine.s = calloc(s->cells, sizeof(uint64_t));
-	t->machine.component_of = s->component_of;
-	t->machine.memory = s->memory;
 	t->batch_room = 4 * BATCH;
 	t->batch = calloc(t->batch_room, sizeof(*t->batch));
 	t->out = calloc(OUT, sizeof(*t->out));
@@ -64,9 +69,8 @@ static int thread_open(struct search *s, struct thread *t)
 	t->changed = calloc(s->ownership == NULL ? 1 : s->ownership->rules + 1, sizeof(*t->changed));
 	t->found_room = 64;
 	t->found = calloc(t->found_room, sizeof(*t->found));
-	return t->base && t->row && t->labels && t->machine.labels && t->machine.read && t->machine.wrote &&
-	    t->machine.s && t->batch &&
-	    t->out && t->found && t->changed && t->marked ? 0 : -1;
+	return t->base && t->row && t->labels && t->batch && t->out && t->found && t->changed &&
+	    t->marked ? machine_open(s, &t->machine) : -1;
 }
 
 /* --- one thread ------------------------------------------------------------------ */

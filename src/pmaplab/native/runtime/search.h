@@ -39,7 +39,6 @@ enum {
 	LOAD_PERCENT = 80,	/* of the store: then it grows */
 	FIRST_SLOT_BITS = 14,	/* of a lane */
 	CHUNK = 1 << 16,	/* states in a chunk of the history */
-	MOST_SPARES = 64,
 	ALONE = 4096		/* states that are not worth a second thread */
 };
 
@@ -88,9 +87,9 @@ struct view {
 
 	unsigned component;
 	struct component values;
-	uint32_t *number;	/* of the values, plus one, by that of the content */
+	uint64_t *part;		/* by the number of a content: what it makes of the half */
 	unsigned bits;		/* room for 2^bits contents */
-	unsigned shift;		/* in a key of the memo */
+	unsigned shift;		/* in the half of a key of the memo */
 };
 
 /* An invariant, asked for one CPU.  In a set, those beyond MOST_UNITS share the
@@ -102,6 +101,7 @@ struct unit {
 	uint64_t *reads;	/* cells that it has ever read, one bit each */
 	struct view *view;	/* of all that are known of these */
 	unsigned views;
+	unsigned low;		/* so many of them, the first ones, are in the lower half */
 	int stale;		/* not all cells are in the views, or these are too narrow */
 	int never;		/* too much to be kept */
 };
@@ -123,8 +123,6 @@ struct history {
 	struct packed **chunk;
 	uint64_t chunks, count;
 	uint64_t filed;		/* of the first chunks: they are in a file */
-	struct packed *spare[MOST_SPARES];	/* chunks whose states are in the file now */
-	unsigned spares;
 	int file;		/* -1: none yet, or there can be none */
 	uint64_t *level;	/* where each level begins */
 	uint64_t levels;
@@ -298,6 +296,8 @@ static inline word stored(const struct search *s, word state)
 	return low ^ low >> 32;
 }
 int search_open(struct search *s);
+/* A machine for the cells of a state. */
+int machine_open(const struct search *s, struct machine *m);
 void search_run(struct search *s);
 void request(struct search *s, enum pause what);
 void stop(struct search *s, enum stop why);

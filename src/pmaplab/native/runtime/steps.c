@@ -439,7 +439,7 @@ uint16_t mask_of_agent(const struct search *s, unsigned agent, const struct wide
 	return __atomic_load_n(mask_at(s, &s->agent[agent], state), __ATOMIC_ACQUIRE);
 }
 
-static struct foreseen foreseen_of(const struct search *s, const struct wide *state,
+static inline struct foreseen foreseen_of(const struct search *s, const struct wide *state,
     const uint16_t *mask)
 {
 	struct foreseen result;

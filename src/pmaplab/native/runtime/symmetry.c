@@ -367,20 +367,9 @@ out_of_memory:
 /* What an invariant says on a CPU of the cells in the machine. */
 static void say(struct search *s, struct machine *m, const struct unit *u, struct ran *ran)
 {
-	unsigned words = model_labels / 64 + 1;
-	enum ending how;
+	enum ending how = ask_machine(s, m, u, &ran->inside);
 
-	memset(ran->labels, 0, words * sizeof(*ran->labels));
-	memset(m->labels, 0, words * sizeof(*m->labels));
-	memset(m->read, 0, (s->memory / 64 + 1) * sizeof(*m->read));
-	m->taken_count = m->given_count = 0;
-	ran->inside = 0;
-	how = try_check(m, u);
-	if (how == FAILED) {
-		ran->inside = load(m, 0, model_regions + u->cpu) & model_exempt[u->invariant];
-		if (try_active(m, u->cpu, &ran->inside))
-			how = NO_MEANING;
-	}
+	memset(ran->labels, 0, (model_labels / 64 + 1) * sizeof(*ran->labels));
 	add_labels(m, ran);
 	ran->failed = how == FAILED;
 	ran->error = how != FAILED && how != TAKEN;
@@ -457,15 +446,8 @@ static int open_mirror(struct search *s, struct thread *t)
 	mirror->reads = calloc(s->memory / 64 + 1, sizeof(uint64_t));
 	mirror->ours.labels = calloc(words, sizeof(uint64_t));
 	mirror->theirs.labels = calloc(words, sizeof(uint64_t));
-	mirror->machine.s = calloc(s->cells, sizeof(uint64_t));
-	mirror->machine.read = calloc(s->cells / 64 + 1, sizeof(uint64_t));
-	mirror->machine.wrote = calloc(s->cells / 64 + 1, sizeof(uint64_t));
-	mirror->machine.labels = calloc(words, sizeof(uint64_t));
-	mirror->machine.component_of = s->component_of;
-	mirror->machine.memory = s->memory;
 	return mirror->base && mirror->image && mirror->moved && mirror->reads &&
-	    mirror->ours.labels && mirror->theirs.labels && mirror->machine.s &&
-	    mirror->machine.read && mirror->machine.wrote && mirror->machine.labels ? 0 : -1;
+	    mirror->ours.labels && mirror->theirs.labels ? machine_open(s, &mirror->machine) : -1;
 }
 
 /* Whether a permutation leaves the values of a map as they are. */
@@ -581,13 +563,9 @@ int symmetry_fit(struct search *s)
 
 			if (p->same[i] || (p->image[i] != NULL && bits == had))
 				continue;
-			image = pages_map(sizeof(*image) << bits, 0);
+			image = pages_resize(p->image[i], sizeof(*image) << had, sizeof(*image) << bits);
 			if (image == NULL)
 				return -1;
-			if (p->image[i] != NULL) {
-				memcpy(image, p->image[i], sizeof(*image) << (bits < had ? bits : had));
-				pages_unmap(p->image[i], sizeof(*image) << had);
-			}
 			p->image[i] = image;
 			p->room[i] = bits;
 		}
