@@ -63,7 +63,7 @@ struct mask {
 	uint64_t components;
 };
 
-/* Masks by the number of what a component holds. */
+/* Masks by the number of what a component holds, perhaps with OFF. */
 struct masks {
 	unsigned component;
 	unsigned bits;
@@ -151,6 +151,9 @@ struct pending {
 	unsigned changed;
 	unsigned images;	/* other images of the state */
 };
+
+/* Of a mask: whatever else holds, the agent does nothing, and nobody minds. */
+enum { OFF = 1 << 15 };
 
 enum { ALL_LANES = (1 << LANES) - 1, MOST_ASKED = 128 };
 
@@ -316,7 +319,7 @@ enum expanded { EXPANDED, WAITING, NO_ROOM, BROKEN };
 
 /* By what a step is kept that an agent can take in a state. */
 struct foreseen {
-	struct wide key;
+	struct wide key;	/* its first lane is 0 where the agent is off */
 	uint64_t hash;
 };
 

@@ -201,11 +201,26 @@ static int look_first(struct search *s, struct agent *a, const struct wide *stat
 	return open_masks(s, &a->idle, (unsigned)__builtin_ctzll(touched));
 }
 
+/* Whether an agent that does nothing now does so wherever this mask is met: it depends on
+ * what the mask was found by alone.  A reduction asks for what it waits. */
+static int is_off(const struct search *s, const struct agent *a, const uint16_t *mask,
+    unsigned number, const struct wide *value)
+{
+	uint64_t out = value->lane[0] >> OUT_SHIFT, by = (uint64_t)1 << a->component;
+	const uint16_t *idle = a->idle.number;
+
+	if (s->reduction != NULL || !(out == OUT_DONE || (out == OUT_NONE && !a->works)))
+		return 0;
+	if (idle != NULL && mask >= idle && mask < idle + ((uint64_t)1 << a->idle.bits))
+		by |= (uint64_t)1 << a->idle.component;
+	return (s->mask[number].components & ~by) == 0;
+}
+
 /* Under the lock: keep a value for what was touched. */
 static int keep(struct search *s, struct agent *a, uint16_t *mask, const struct wide *state,
     uint64_t touched, const struct wide *value)
 {
-	unsigned number = *mask;
+	unsigned number = *mask & ~OFF;
 	struct wide key;
 
 	touched &= ((uint64_t)1 << MOST_COMPONENTS) - 1;
@@ -219,7 +234,8 @@ static int keep(struct search *s, struct agent *a, uint16_t *mask, const struct 
 		stop(s, STOPPED_WIDE);
 		return -1;
 	}
-	__atomic_store_n(mask, (uint16_t)number, __ATOMIC_RELEASE);
+	__atomic_store_n(mask, (uint16_t)(number | (is_off(s, a, mask, number, value) ? OFF : 0)),
+	    __ATOMIC_RELEASE);
 	key = key_of(s, state, number);
 	if (kept_get(&a->steps, &key, kept_hash(&key)) != NULL)
 		return 0;
@@ -436,15 +452,16 @@ static enum expanded run_step(struct thread *t, const struct wide *state, unsign
 
 uint16_t mask_of_agent(const struct search *s, unsigned agent, const struct wide *state)
 {
-	return __atomic_load_n(mask_at(s, &s->agent[agent], state), __ATOMIC_ACQUIRE);
+	return __atomic_load_n(mask_at(s, &s->agent[agent], state), __ATOMIC_ACQUIRE) &
+	    (uint16_t)~OFF;
 }
 
 static inline struct foreseen foreseen_of(const struct search *s, const struct wide *state,
-    const uint16_t *mask)
+    unsigned mask)
 {
 	struct foreseen result;
 
-	result.key = key_of(s, state, __atomic_load_n(mask, __ATOMIC_ACQUIRE));
+	result.key = key_of(s, state, mask);
 	result.hash = kept_hash(&result.key);
 	return result;
 }
@@ -486,7 +503,7 @@ enum expanded agent_value(struct thread *t, const struct wide *state,
 	if (foreseen != NULL)
 		kept = kept_get(&a->steps, &foreseen->key, foreseen->hash);
 	if (kept == NULL) {
-		struct foreseen now = foreseen_of(s, state, mask_at(s, a, state));
+		struct foreseen now = foreseen_of(s, state, mask_of_agent(s, agent, state));
 
 		kept = kept_get(&a->steps, &now.key, now.hash);
 	}
@@ -502,8 +519,13 @@ void foresee(struct search *s, const struct wide *state, uint64_t agents,
 	for (; agents; agents &= agents - 1) {
 		unsigned agent = (unsigned)__builtin_ctzll(agents);
 		struct agent *a = &s->agent[agent];
+		unsigned mask = __atomic_load_n(mask_at(s, a, state), __ATOMIC_ACQUIRE);
 
-		foreseen[agent] = foreseen_of(s, state, mask_at(s, a, state));
+		if (mask & OFF) {
+			foreseen[agent].key.lane[0] = 0;
+			continue;
+		}
+		foreseen[agent] = foreseen_of(s, state, mask);
 		kept_prefetch(&a->steps, foreseen[agent].hash);
 	}
 }
@@ -522,6 +544,8 @@ enum expanded expand(struct thread *t, const struct wide *state, const struct fo
 		enum expanded how;
 		struct wide value;
 
+		if (foreseen != NULL && !foreseen[agent].key.lane[0])
+			continue;
 		how = agent_value(t, state, foreseen == NULL ? NULL : &foreseen[agent], agent,
 		    &value);
 		if (how != EXPANDED)
