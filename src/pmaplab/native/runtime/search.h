@@ -313,6 +313,18 @@ void in_parallel(struct search *s,
 /* Let so many threads, the first ones, do their work at the same time; how many did. */
 unsigned on_threads(struct search *s, unsigned count, void *(*work)(void *thread));
 
+/* --- states.c --------------------------------------------------------------- */
+
+uint64_t state_hash(const struct search *s, const struct wide *state);
+void unpack(const struct search *s, const struct wide *state, uint64_t *cells);
+/* Fill the machine's cells. */
+void load_state(struct thread *t, const struct wide *state);
+int is_done(struct search *s, const struct wide *state, unsigned agent);
+void merge_labels(struct search *s, const uint64_t *labels);
+int broken(struct thread *t, word key, uint64_t level, enum ending how, int agent, int invariant);
+void note(struct search *s, struct target *target, const struct wide *state, word key,
+    uint64_t level, unsigned agent);
+
 /* --- steps.c ---------------------------------------------------------------- */
 
 enum expanded { EXPANDED, WAITING, NO_ROOM, BROKEN };
@@ -415,16 +427,10 @@ static inline int key_of_state(struct search *s, const struct wide *state, unsig
 	return 0;
 }
 
-uint64_t state_hash(const struct search *s, const struct wide *state);
-void unpack(const struct search *s, const struct wide *state, uint64_t *cells);
-/* Fill the machine's cells. */
-void load_state(struct thread *t, const struct wide *state);
-int is_done(struct search *s, const struct wide *state, unsigned agent);
-void merge_labels(struct search *s, const uint64_t *labels);
-int broken(struct thread *t, word key, uint64_t level, enum ending how, int agent, int invariant);
-void note(struct search *s, struct target *target, const struct wide *state, word key,
-    uint64_t level, unsigned agent);
 int steps_open(struct search *s);
+
+/* --- renewal.c -------------------------------------------------------------- */
+
 /* Find anew whom the steps that are kept concern. */
 void steps_renew(struct search *s);
 /* Keep it, with all fields moved to where they are now. */
