@@ -42,11 +42,10 @@ static int key_of_successor(struct thread *t, const struct wide *state, word fro
     word *key, uint64_t *moved, unsigned *by)
 {
 	struct wide to = successor(state, &t->found[n]);
-	uint64_t concerns = 0;
 	unsigned changed = 0, images;
 
 	*by = 0;
-	if (t->search->reduction != NULL && run_on(t, &to, &concerns, moved) != EXPANDED)
+	if (t->search->reduction != NULL && run_on(t, &to, moved) != EXPANDED)
 		return -1;
 	if (t->search->symmetry != NULL && representative(t, &to, by, &images))
 		return -1;

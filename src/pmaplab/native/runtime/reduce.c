@@ -184,14 +184,6 @@ void forget_access(struct thread *t)
 	memset(t->machine.wrote, 0, words * sizeof(*t->machine.wrote));
 }
 
-/* What agents can do in a state, looked up when it is asked for. */
-struct around {
-	struct wide value[MOST_AGENTS];
-	struct foreseen foreseen[MOST_AGENTS];
-	uint16_t mask[MOST_AGENTS];
-	uint64_t known, off, done;
-};
-
 /* A step has been taken: what it makes no difference to stays known. */
 static void forget_changed(const struct search *s, struct around *all, const struct wide *from,
     const struct wide *to, unsigned mover)
@@ -279,40 +271,51 @@ static enum expanded alone(struct thread *t, const struct wide *state, struct ar
 	return conflicts & ~(still | all->done) ? WAITING : EXPANDED;
 }
 
-enum expanded run_on(struct thread *t, struct wide *state, uint64_t *concerns, uint64_t *moved)
+void run_afresh(struct thread *t, struct running *r, const struct wide *state)
+{
+	struct around *all = &r->around;
+
+	all->known = all->off = all->done = 0;
+	foresee(t->search, state, all_agents(t->search), all->foreseen);
+}
+
+enum expanded run_once(struct thread *t, struct running *r, struct wide *state, uint64_t *concerns)
 {
 	struct search *s = t->search;
-	unsigned agent = 0;
-	struct around all;
+	struct around *all = &r->around;
 
-	all.known = all.off = all.done = 0;
-	for (uint64_t steps = 0; steps < s->reduction->most; steps++) {
-		struct wide from = *state;
-		unsigned tried;
+	if (r->steps == s->reduction->most)
+		return WAITING;
+	/* Whoever moved last is the likeliest to go on. */
+	for (unsigned tried = 0; tried < s->agents; tried++) {
+		enum expanded how = alone(t, state, all, r->agent);
 
-		foresee(s, state, all_agents(s) & ~all.known, all.foreseen);
-		/* Whoever moved last is the likeliest to go on. */
-		for (tried = 0; tried < s->agents; tried++) {
-			enum expanded how = alone(t, state, &all, agent);
-
-			if (how == EXPANDED)
-				break;
-			if (how != WAITING)
-				return how;
-			agent = agent + 1 == s->agents ? 0 : agent + 1;
+		if (how == EXPANDED) {
+			r->from = *state;
+			r->steps++;
+			*state = successor(state, &all->value[r->agent]);
+			*concerns = concerns_of(s, &all->value[r->agent]);
+			forget_changed(s, all, &r->from, state, r->agent);
+			foresee(s, state, all_agents(s) & ~all->known, all->foreseen);
+			return EXPANDED;
 		}
-		if (tried == s->agents)
-			break;
-		/* The state is left behind, but it was there. */
-		if (!s->complete && *concerns &&
-		    (judge_later(t, state, 0, *concerns, s->level + 1) ||
-		    judge_asked(t, s->level + 1)))
-			return BROKEN;
-		*state = successor(state, &all.value[agent]);
-		*concerns = concerns_of(s, &all.value[agent]);
-		*moved |= (uint64_t)1 << agent;
-		t->passed_now++;
-		forget_changed(s, &all, &from, state, agent);
+		if (how != WAITING)
+			return how;
+		r->agent = r->agent + 1 == s->agents ? 0 : r->agent + 1;
 	}
-	return EXPANDED;
+	return WAITING;
+}
+
+enum expanded run_on(struct thread *t, struct wide *state, uint64_t *moved)
+{
+	struct running r;
+	enum expanded how;
+	uint64_t concerns;
+
+	r.agent = 0;
+	r.steps = 0;
+	run_afresh(t, &r, state);
+	while ((how = run_once(t, &r, state, &concerns)) == EXPANDED)
+		*moved |= (uint64_t)1 << r.agent;
+	return how == WAITING ? EXPANDED : how;
 }

@@ -523,8 +523,12 @@ enum laid_out repack(struct search *s, int anew)
 	if (place_fields(s, &c, lane, width))
 		return NO_MEMORY;
 	for (unsigned i = 0; i < s->threads; i++) {
-		for (unsigned n = 0; n < s->thread[i].batch_count; n++)
-			s->thread[i].batch[n].to = moved_fields(&c, &s->thread[i].batch[n].to);
+		for (unsigned n = 0; n < s->thread[i].batch_count; n++) {
+			struct pending *p = &s->thread[i].batch[n];
+
+			p->from = moved_fields(&c, &p->from);
+			p->to = moved_fields(&c, &p->to);
+		}
 	}
 	if (c.anew) {
 		status = move_contents(&c) || fill_lanes(s, &c) || change_keys(s, &c);

@@ -54,6 +54,24 @@ int machine_open(const struct search *s, struct machine *m)
 	return m->read && m->wrote && m->labels && m->s ? 0 : -1;
 }
 
+/* Room for so many states in the batch. */
+static int batch_fit(struct thread *t, unsigned room)
+{
+	void *batch = realloc(t->batch, room * sizeof(*t->batch)), *running = NULL;
+
+	if (batch != NULL)
+		t->batch = batch;
+	if (t->search->reduction != NULL) {
+		running = realloc(t->running, room * sizeof(*t->running));
+		if (running != NULL)
+			t->running = running;
+	}
+	if (batch == NULL || (t->search->reduction != NULL && running == NULL))
+		return -1;
+	t->batch_room = room;
+	return 0;
+}
+
 static int thread_open(struct search *s, struct thread *t)
 {
 	unsigned words = model_labels / 64 + 1;
@@ -62,15 +80,13 @@ static int thread_open(struct search *s, struct thread *t)
 	t->base = calloc(s->cells, sizeof(uint64_t));
 	t->row = calloc(s->cells, sizeof(uint64_t));
 	t->labels = calloc(words, sizeof(uint64_t));
-	t->batch_room = 4 * BATCH;
-	t->batch = calloc(t->batch_room, sizeof(*t->batch));
 	t->out = calloc(OUT, sizeof(*t->out));
 	t->marked = calloc(model_cpus, sizeof(*t->marked));
 	t->changed = calloc(s->ownership == NULL ? 1 : s->ownership->rules + 1, sizeof(*t->changed));
 	t->found_room = 64;
 	t->found = calloc(t->found_room, sizeof(*t->found));
-	return t->base && t->row && t->labels && t->batch && t->out && t->found && t->changed &&
-	    t->marked ? machine_open(s, &t->machine) : -1;
+	return batch_fit(t, 4 * BATCH) == 0 && t->base && t->row && t->labels && t->out &&
+	    t->found && t->changed && t->marked ? machine_open(s, &t->machine) : -1;
 }
 
 /* --- one thread ------------------------------------------------------------------ */
@@ -85,6 +101,58 @@ static int flush(struct thread *t)
 	}
 	__atomic_fetch_add(&s->states, t->out_count, __ATOMIC_RELAXED);
 	t->out_count = 0;
+	return 0;
+}
+
+/* The lanes in which a state of the batch differs from the one before, asked for. */
+static void note_changed(struct search *s, struct pending *p)
+{
+	for (unsigned n = 0; n < LANES; n++) {
+		if (p->to.lane[n] != p->from.lane[n]) {
+			p->changed |= 1u << n;
+			lane_prefetch(&s->lane[n], p->to.lane[n]);
+		}
+	}
+}
+
+/* Take the steps of the batch that are alone: one of each state in turn, so that memory
+ * is asked for early; 0, or -1 where fields must grow or the search is over. */
+static int run_batch(struct thread *t)
+{
+	struct search *s = t->search;
+	unsigned left = t->batch_count;
+
+	for (unsigned i = 0; i < t->batch_count; i++) {
+		if (t->batch[i].runs)
+			run_afresh(t, &t->running[i], &t->batch[i].to);
+	}
+	while (left) {
+		left = 0;
+		for (unsigned i = 0; i < t->batch_count; i++) {
+			struct pending *p = &t->batch[i];
+			struct running *r = &t->running[i];
+			uint64_t units = p->concerns;
+			enum expanded how;
+
+			if (!p->runs)
+				continue;
+			how = run_once(t, r, &p->to, &p->concerns);
+			if (how == WAITING) {
+				p->runs = 0;
+				note_changed(s, p);
+				continue;
+			}
+			if (how != EXPANDED)
+				return -1;
+			left++;
+			t->passed++;
+			/* The state is left behind, but it was there. */
+			if (units && judge_later(t, &r->from, 0, units, s->level + 1))
+				return -1;
+		}
+		if (judge_asked(t, s->level + 1))
+			return -1;
+	}
 	return 0;
 }
 
@@ -111,7 +179,7 @@ static unsigned complete(struct thread *t)
 static int drain(struct thread *t)
 {
 	struct search *s = t->search;
-	unsigned count = complete(t), i = 0;
+	unsigned count = s->reduction != NULL && run_batch(t) ? 0 : complete(t), i = 0;
 	int status = count == t->batch_count ? 0 : -1;
 
 	while (i < count) {
@@ -136,8 +204,10 @@ static int drain(struct thread *t)
 	}
 	if (judge_asked(t, s->level + 1))
 		status = -1;
-	memmove(t->batch, &t->batch[i], (t->batch_count - i) * sizeof(*t->batch));
 	t->batch_count -= i;
+	memmove(t->batch, &t->batch[i], t->batch_count * sizeof(*t->batch));
+	if (t->running != NULL)
+		memmove(t->running, &t->running[i], t->batch_count * sizeof(*t->running));
 	return status;
 }
 
@@ -145,29 +215,25 @@ static int emit(struct thread *t, const struct wide *state, word key)
 {
 	struct search *s = t->search;
 
-	if (t->batch_count + t->found_count > t->batch_room) {
-		unsigned room = 2 * (t->batch_count + t->found_count);
-		struct pending *batch = realloc(t->batch, room * sizeof(*batch));
-
-		if (batch == NULL) {
-			stop(s, STOPPED_MEMORY);
-			return -1;
-		}
-		t->batch = batch;
-		t->batch_room = room;
+	if (t->batch_count + t->found_count > t->batch_room &&
+	    batch_fit(t, 2 * (t->batch_count + t->found_count))) {
+		stop(s, STOPPED_MEMORY);
+		return -1;
 	}
-	t->passed_now = 0;
 	for (unsigned i = 0; i < t->found_count; i++) {
 		struct pending *p = &t->batch[t->batch_count];
-		uint64_t moved = 0;
 
+		p->from = *state;
 		p->to = successor(state, &t->found[i]);
 		p->key = key;
 		p->concerns = concerns_of(s, &t->found[i]);
 		p->changed = 0;
 		p->images = 0;
-		if (s->reduction != NULL && run_on(t, &p->to, &p->concerns, &moved) != EXPANDED)
-			return -1;
+		p->runs = s->reduction != NULL;
+		if (p->runs) {
+			t->running[t->batch_count].agent = 0;
+			t->running[t->batch_count].steps = 0;
+		}
 		if (s->symmetry != NULL) {
 			unsigned by;
 
@@ -176,12 +242,8 @@ static int emit(struct thread *t, const struct wide *state, word key)
 			p->concerns = image_of_units(s, by, p->concerns);
 		}
 		t->batch_count++;
-		for (unsigned n = 0; n < LANES; n++) {
-			if (p->to.lane[n] != state->lane[n]) {
-				p->changed |= 1u << n;
-				lane_prefetch(&s->lane[n], p->to.lane[n]);
-			}
-		}
+		if (!p->runs)
+			note_changed(s, p);
 	}
 	return 0;
 }
@@ -297,7 +359,6 @@ static void *work(void *argument)
 			}
 			__atomic_store_n(&t->transitions,
 			    t->transitions + t->found_count + t->failures, __ATOMIC_RELAXED);
-			t->passed += t->passed_now;
 			if (failed >= 0)
 				note(s, &s->failure, state, t->key, s->level, (unsigned)failed);
 			if (how == WAITING)

@@ -143,13 +143,38 @@ enum stop {
 	STOPPED_BEYOND, STOPPED_APART
 };
 
+enum expanded { EXPANDED, WAITING, NO_ROOM, BROKEN };
+
+/* By what a step is kept that an agent can take in a state. */
+struct foreseen {
+	struct wide key;	/* its first lane is 0 where the agent is off */
+	uint64_t hash;
+};
+
+/* What agents can do in a state, looked up when it is asked for. */
+struct around {
+	struct wide value[MOST_AGENTS];
+	struct foreseen foreseen[MOST_AGENTS];
+	uint16_t mask[MOST_AGENTS];
+	uint64_t known, off, done;
+};
+
+/* A state whose steps that are alone are taken. */
+struct running {
+	struct around around;
+	struct wide from;	/* the state before the last step */
+	unsigned agent;		/* who took it */
+	uint64_t steps;
+};
+
 struct pending {
-	struct wide to;
+	struct wide from, to;
 	word key;		/* right but for the lanes in `changed` */
 	uint64_t concerns;	/* units, one bit each */
 	uint64_t home;		/* its place in the store */
 	unsigned changed;
 	unsigned images;	/* other images of the state */
+	int runs;		/* steps that are alone may be left */
 };
 
 /* Of a mask: whatever else holds, the agent does nothing, and nobody minds. */
@@ -191,6 +216,7 @@ struct thread {
 	uint64_t dirty;		/* components that the machine may have changed since */
 	word key;		/* of the state that is expanded */
 	struct pending *batch;
+	struct running *running;	/* of the batch; NULL without a reduction */
 	unsigned batch_count, batch_room;
 	struct asked asked[MOST_ASKED];
 	unsigned asked_count;
@@ -200,7 +226,7 @@ struct thread {
 	unsigned found_count, found_room;
 	unsigned failures;	/* transitions of one expansion that fail */
 	uint64_t transitions, added;
-	uint64_t passed, passed_now;	/* states that were not kept; of one expansion */
+	uint64_t passed;	/* states that were not kept */
 	uint64_t *marked;	/* by CPU: regions that the step which was just run changes */
 	struct rule_change *changed;	/* rules that the step which was just run changes */
 	unsigned changed_count;
@@ -326,14 +352,6 @@ void note(struct search *s, struct target *target, const struct wide *state, wor
     uint64_t level, unsigned agent);
 
 /* --- steps.c ---------------------------------------------------------------- */
-
-enum expanded { EXPANDED, WAITING, NO_ROOM, BROKEN };
-
-/* By what a step is kept that an agent can take in a state. */
-struct foreseen {
-	struct wide key;	/* its first lane is 0 where the agent is off */
-	uint64_t hash;
-};
 
 /*
  * All successors of a state, in thread->found.  WAITING if somebody who works
@@ -469,9 +487,13 @@ int step_conflicts(struct thread *t, const struct wide *state, unsigned agent, u
     uint64_t *conflicts);
 /* Who may change that a step is disabled. */
 uint64_t step_waits(const struct thread *t);
-/* Take steps that are alone as long as there are any.  `concerns` are the units that
- * may say something else of the state, `moved` receives who moves. */
-enum expanded run_on(struct thread *t, struct wide *state, uint64_t *concerns, uint64_t *moved);
+/* Take the next step that is alone: EXPANDED, and `concerns` are the units that may say
+ * something else of the state; WAITING if there is none.  What it looks at is asked for
+ * by the time before, or by run_afresh(), which is needed when fields have moved, too. */
+enum expanded run_once(struct thread *t, struct running *r, struct wide *state, uint64_t *concerns);
+void run_afresh(struct thread *t, struct running *r, const struct wide *state);
+/* Take steps that are alone as long as there are any; `moved` receives who moves. */
+enum expanded run_on(struct thread *t, struct wide *state, uint64_t *moved);
 
 /* --- symmetry.c ------------------------------------------------------------------ */
 
