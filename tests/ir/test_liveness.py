@@ -91,7 +91,9 @@ def test_resetting_dead_locals_changes_nothing(program: Program) -> None:
     assert with_reset.states <= without.states
 
 
-@pytest.mark.parametrize("mode", MODES[:2], ids=lambda mode: mode.name)
+@pytest.mark.parametrize(
+    "mode", [MODES[0], pytest.param(MODES[1], marks=pytest.mark.slow)], ids=lambda mode: mode.name
+)
 def test_the_kernel_without_resetting(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
     system = build_system("boot", (), mode, Bounds(operations=1))
     few = search(system, projected=True)
