@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pmaplab.frontends.kernel_python.source import load_modules
+from pmaplab.kept_begun import begun
 from pmaplab.machine.modes import find_mode
 from pmaplab.native.choose import Engine, search_with
 from pmaplab.native.engine import NativeError
@@ -25,7 +26,7 @@ from pmaplab.reviews.model import (
 from pmaplab.reviews.registry import find_proposal, proposal_files
 from pmaplab.search.bfs import Violation, search
 from pmaplab.search.projection import Projected
-from pmaplab.search.sharing import Begun, begin
+from pmaplab.search.sharing import Begun
 from pmaplab.search.simulate import simulate
 from pmaplab.spec import RunSpec
 from pmaplab.system import Bounds, System, build_system
@@ -224,7 +225,8 @@ class BuildJob(SystemJob):
     """Put the system together, and run its bring-up."""
 
     def run(self) -> Begun:
-        return begin(self.build())
+        review, _ = find_proposal(self.proposal)
+        return begun(self.spec(), self.build, review.observers)
 
 
 @dataclass(frozen=True, slots=True)
