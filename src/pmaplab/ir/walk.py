@@ -129,10 +129,19 @@ def values_of(item: Instruction | Terminator) -> tuple[Expr, ...]:
     return () if found is None else found(item)
 
 
+_OPERANDS: Mapping[type[Any], Callable[[Any], tuple[Expr, ...]]] = {
+    **_VALUES,
+    Load: lambda item: (item.address,),
+    Store: lambda item: (item.address, item.value),
+    Rmw: lambda item: (item.address, item.operand),
+    CmpXchg: lambda item: (item.address, item.expected, item.desired),
+}
+
+
 def operands(item: Instruction | Terminator) -> tuple[Expr, ...]:
-    """Every expression of ``item``."""
-    address = None if isinstance(item, Jump | Branch | Return) else address_of(item)
-    return values_of(item) if address is None else (address, *values_of(item))
+    """Every expression of ``item``, the address first."""
+    found = _OPERANDS.get(type(item))
+    return () if found is None else found(item)
 
 
 def expressions(item: Instruction | Terminator) -> list[Expr]:
