@@ -5,12 +5,16 @@ And what is common to all tests that compare with a stored text.
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
 from hypothesis import settings
 
 from golden import Golden
+
+# As the command line has it, whose reasons hold here as well.
+gc.set_threshold(200_000, 20, 20)
 
 # One example may compile a program or search a state space.
 settings.register_profile("local", deadline=None)

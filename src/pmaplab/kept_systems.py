@@ -18,9 +18,10 @@ import stat
 import sys
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pmaplab import STARTED
 from pmaplab.caches import cache_folder
@@ -29,8 +30,10 @@ from pmaplab.frontends.kernel_python.source import PACKAGE_ROOT
 from pmaplab.native.prepared import Prepared
 from pmaplab.spec import RunSpec, digest
 
+Kept = TypeVar("Kept")
+
 # The newest entries are kept.
-_MOST = 500
+_MOST = 1000
 # Seconds by which clocks of files may be behind.
 _COARSE = 0.05
 
@@ -50,8 +53,9 @@ def folder() -> Path:
     return cache_folder() / "systems"
 
 
-def key_of(spec: RunSpec) -> str | None:
-    """The name of the entry of a run; None for one of which nothing is kept."""
+def key_of(spec: RunSpec, *more: str) -> str | None:
+    """The name of the entry of a run; None for one of which nothing is kept.  ``more`` tells
+    apart what else is kept of it."""
     package = _package()
     if spec.tree is not None or package is None:
         return None
@@ -62,23 +66,32 @@ def key_of(spec: RunSpec) -> str | None:
         return None
     # All that a run has, whatever it will have one day.
     run = asdict(replace(spec, digests=()))
-    known = [package.digest, sys.version, run, files]
+    known = [package.digest, sys.version, run, files, *more]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
 def load(key: str) -> KeptSystem | None:
     """The entry of that name, if there is one and it is whole."""
+    return load_data(key, _kept_system)
+
+
+def _kept_system(data: Any) -> KeptSystem:
+    return KeptSystem(
+        Prepared.from_json(data["prepared"]),
+        tuple(data["assumptions"]),
+        {region: (function, reason) for region, function, reason in data["exemptions"]},
+    )
+
+
+def load_data(key: str, decoded: Callable[[Any], Kept]) -> Kept | None:
+    """What the entry of that name has, if there is one and it is whole; ``decoded`` makes
+    it from JSON data, or raises KeyError, TypeError or ValueError."""
     path = folder() / key
     try:
         kept = path.read_bytes()
         if not kept.startswith(_seal(key, kept[_SEAL:])):
             return None
-        data = json.loads(zlib.decompress(kept[_SEAL:]))
-        result = KeptSystem(
-            Prepared.from_json(data["prepared"]),
-            tuple(data["assumptions"]),
-            {region: (function, reason) for region, function, reason in data["exemptions"]},
-        )
+        result = decoded(json.loads(zlib.decompress(kept[_SEAL:])))
         # Used just now: others go first.
         os.utime(path)
         return result
@@ -88,13 +101,19 @@ def load(key: str) -> KeptSystem | None:
 
 def store(key: str, spec: RunSpec, kept: KeptSystem) -> None:
     """Keep the system of a run that had this key before it was built."""
-    if key_of(spec) != key or not _is_unchanged():
-        return
     data = {
         "prepared": kept.prepared.to_json(),
         "assumptions": kept.assumptions,
         "exemptions": [[region, *named] for region, named in kept.exemptions.items()],
     }
+    store_data(key, key_of(spec), data)
+
+
+def store_data(key: str, now: str | None, data: Mapping[str, Any]) -> None:
+    """Keep JSON data of a run that had this key before it was built, and has the key
+    ``now``."""
+    if now != key or not _is_unchanged():
+        return
     content = zlib.compress(json.dumps(data).encode(), 1)
     # A cache that cannot be written is as good as none.
     with contextlib.suppress(OSError):

@@ -220,10 +220,7 @@ class _Trial:
             return Outcome(mutation, CAUGHT, f'never reached: "{lost[0]}"', run)
         ours, theirs = found.projected, baseline.found.projected
         assert ours is not None and theirs is not None
-        named = ours.names == theirs.names
-        self.same.append(
-            (named and ours.all == theirs.all, named and ours.at_rest == theirs.at_rest)
-        )
+        self.same.append((ours == theirs, ours.same_at_rest(theirs)))
         return None
 
     def _survived(self) -> Outcome:

@@ -7,7 +7,7 @@ import functools
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -117,15 +117,17 @@ def with_facts(program: Program, known: tuple[Fact, ...] | None = None) -> Progr
 
     What it does not have is passed over.
     """
-    owned: list[Owned] = []
-    for fact in facts() if known is None else known:
-        if not any(name in program.functions for name in fact.unless):
-            owned += _instances(program, fact)
+    used = facts() if known is None else known
+    used = tuple(f for f in used if not any(name in program.functions for name in f.unless))
+    objects = _objects(program, {struct for fact in used for _, struct in fact.each})
+    owned = [instance for fact in used for instance in _instances(program, fact, objects)]
     return replace(program, owned=tuple(owned))
 
 
-def _instances(program: Program, fact: Fact) -> Iterator[Owned]:
-    objects = [list(_objects(program, Struct(struct))) for _, struct in fact.each]
+def _instances(
+    program: Program, fact: Fact, known: Mapping[str, Sequence[Place]]
+) -> Iterator[Owned]:
+    objects = [known[struct] for _, struct in fact.each]
     if math.prod(map(len, objects)) * program.cpus > MOST_INSTANCES:
         return
     outside = [f"in {name}" for name in fact.outside]
@@ -150,21 +152,27 @@ def _instances(program: Program, fact: Fact) -> Iterator[Owned]:
             yield owned
 
 
-def _objects(program: Program, wanted: Type) -> Iterator[Place]:
-    """All objects of a type."""
+def _objects(program: Program, wanted: Set[str]) -> dict[str, list[Place]]:
+    """All objects of these structures."""
+    result: dict[str, list[Place]] = {name: [] for name in wanted}
 
-    def below(name: str, path: str, kind: Type) -> Iterator[Place]:
-        if kind == wanted:
-            yield Place(name, path)
-        if isinstance(kind, Struct):
-            for member, inner in program.structs[kind.name].fields:
-                yield from below(name, f"{path}.{member}", inner)
-        elif isinstance(kind, Array):
-            for index in range(kind.length):
-                yield from below(name, f"{path}[{index}]", kind.element)
+    @functools.cache
+    def paths(kind: Type) -> list[tuple[str, str]]:
+        """Those below an object: the path, and the structure."""
+        if isinstance(kind, Array):
+            inner = paths(kind.element)
+            return [(f"[{n}]{path}", name) for n in range(kind.length) for path, name in inner]
+        if not isinstance(kind, Struct):
+            return []
+        found = [("", kind.name)] if kind.name in wanted else []
+        for member, field in program.structs[kind.name].fields:
+            found += [(f".{member}{path}", name) for path, name in paths(field)]
+        return found
 
     for decl in program.globals.values():
-        yield from below(decl.name, "", decl.type)
+        for path, name in paths(decl.type):
+            result[name].append(Place(decl.name, path))
+    return result
 
 
 def _located(path: str, names: Mapping[str, Place], cpu: int | None) -> Place:

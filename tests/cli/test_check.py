@@ -165,9 +165,9 @@ def test_incomplete_and_vacuous(race: Path) -> None:
 def test_a_time_limit() -> None:
     arguments = ("--scenario", "boot", "--mode", "pcid", "--proposal", "committed")
     # Natively a counterexample is found before that.
-    limit = ("--engine", "python", "--time-limit", "0.01")
+    limit = ("--engine", "python", "--time-limit", "0.0001")
     (limited,) = results(*arguments, *limit, status=3)
-    assert limited["stopped"] == "the limit of 0.01 seconds is reached"
+    assert limited["stopped"] == "the limit of 0.0001 seconds is reached"
 
 
 def test_the_engines_say_the_same() -> None:

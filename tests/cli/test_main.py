@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import pmaplab
-from cli.command import COMMAND, environment, fails, run
+from cli.command import COMMAND, environment, fails, run, run_alone
 from pmaplab.cli import boot, main
 from pmaplab.cli.parallel import WorkerError
 
@@ -21,7 +21,7 @@ LONG = [*COMMAND, "check", "--proposal", "repaired", "--cpus", "3", "--operation
 
 
 def test_version_and_help() -> None:
-    assert run("--version").stdout == f"pmaplab {pmaplab.__version__}\n"
+    assert run_alone("--version").stdout == f"pmaplab {pmaplab.__version__}\n"
     result = run("--help")
     assert result.returncode == 0
     for command in ("review", "check", "boot", "trace"):
@@ -46,7 +46,7 @@ COMMANDS = [
 @pytest.mark.parametrize("arguments", COMMANDS)
 def test_a_full_disk(arguments: tuple[str, ...]) -> None:
     with Path("/dev/full").open("w") as full:
-        result = run(*arguments, stdout=full)
+        result = run_alone(*arguments, stdout=full)
     fails(result, "pmaplab: standard output: No space left on device")
     assert result.stderr.count("\n") == 1
 
@@ -56,7 +56,7 @@ def test_a_closed_pipe(arguments: tuple[str, ...]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        result = run(*arguments, stdout=writing)
+        result = run_alone(*arguments, stdout=writing)
     finally:
         os.close(writing)
     fails(result, "pmaplab: standard output: the reader has closed the pipe")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from pmaplab.errors import ModelError
@@ -42,6 +43,7 @@ def same(system: System, *, threads: int = 2) -> Result | None:
     """The native result, which must be the interpreter's; None where neither has
     a verdict."""
     expected = outcome(lambda: search(system, projected=True))
-    found = outcome(lambda: search_natively(system, threads=threads, projected=True))
+    native = partial(search_natively, system, threads=threads, once=True)
+    found = outcome(lambda: native(projected=True))
     assert found == expected
-    return None if expected == "no verdict" else search_natively(system, threads=threads)
+    return None if expected == "no verdict" else native()

@@ -13,6 +13,7 @@ from pmaplab.machine.modes import MODES, find_mode
 from pmaplab.native import engine
 from pmaplab.native.engine import NotNative, search_natively
 from pmaplab.search.bfs import Limits, search
+from pmaplab.search.interpreter import Interpreter
 from pmaplab.system import Bounds, build_system, default_bounds
 
 EXPECTED = Path(__file__).parents[1]
@@ -106,13 +107,14 @@ def test_limits() -> None:
 def test_what_is_reached_is_the_same_set() -> None:
     """Of a system that has states at rest and others, with any number of threads."""
     system = build_system("switch", (), MODES[0], Bounds(operations=1))
-    expected = search(system, projected=True, at_rest=True)
+    cells = Interpreter(system.program).layout.regions
+    expected = search(system, projected=True, rest=lambda memory: memory[:cells])
     for threads in (1, 2):
         result = search_natively(system, threads=threads, projected=True, once=True)
         assert result.projected == expected.projected
-    assert expected.projected is not None and expected.at_rest is not None
-    assert expected.projected.at_rest.states == expected.at_rest.memories
-    assert expected.projected.all.states > expected.at_rest.memories > 1
+    assert expected.projected is not None and expected.rest is not None
+    assert expected.projected.at_rest.states == len(expected.rest.first)
+    assert expected.projected.all.states > len(expected.rest.first) > 1
 
 
 def test_a_bring_up_that_fails_ends_it() -> None:

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from pmaplab.errors import UsageError
+from pmaplab.native.build import find_compiler
+from pmaplab.native.choose import AUTO, NATIVE, PYTHON, Engine
+from pmaplab.native.readback import NativeError
 from pmaplab.report.review import review_json, review_text
 from pmaplab.reviews.d16618.data import REVIEW
 from pmaplab.reviews.measure import (
@@ -18,6 +21,7 @@ from pmaplab.reviews.measure import (
     BuildJob,
     Outcome,
     SearchJob,
+    TraceJob,
     measure_review,
 )
 from pmaplab.reviews.model import ALL, NOPCID, PCID, Figure
@@ -25,6 +29,11 @@ from pmaplab.reviews.registry import find_proposal, find_review, proposal_files
 from pmaplab.search.bfs import Violation, search
 
 VISIBLE = [p.id for p in REVIEW.proposals if not p.hidden]
+
+
+def engine(_searches: int) -> Engine:
+    """On one thread, since tests run side by side."""
+    return Engine(AUTO, 1)
 
 
 def run_here(jobs: Sequence[AnyJob], _what: str) -> list[Any]:
@@ -79,11 +88,13 @@ def test_figures_are_laws(
 # Modes whose systems are partly equal are together.
 @pytest.mark.parametrize(
     "modes",
-    [NOPCID, PCID[:2], pytest.param(PCID[2:], marks=pytest.mark.slow)],
+    [NOPCID, PCID[:2], PCID[2:]],
     ids=["nopcid", "pcid", "pcid+pti"],
 )
 def test_every_claim_agrees_after_all_interleavings_of_boot(modes: tuple[str, ...]) -> None:
-    outcome = measure_review(REVIEW, 6, 256, run_here, modes=modes, scenarios=["boot"])
+    outcome = measure_review(
+        REVIEW, 6, 256, run_here, engine=engine, modes=modes, scenarios=["boot"]
+    )
     differing = [
         (proposal, measured)
         for proposal, claims in outcome.claims.items()
@@ -142,14 +153,14 @@ def test_a_wrong_figure_is_shown_as_differing() -> None:
         return [1 for _ in jobs] if what == "boots" else run_here(jobs, what)
 
     before = replace(REVIEW, proposals=(find_proposal("before")[1],))
-    outcome = measure_review(before, 2, 8, run, modes=["nopcid"], scenarios=["boot"])
+    outcome = measure_review(before, 2, 8, run, engine=engine, modes=["nopcid"], scenarios=["boot"])
     assert not outcome.agrees
     assert "DIFFERS" in review_text(outcome, traces=False).plain
 
 
 def test_observers_change_no_search() -> None:
     """Counterexamples are recorded without the observers."""
-    job = SearchJob("before", "pcid", "boot")
+    job = SearchJob("before", "pcid", "boot", engine(1))
     plain = search(job.spec().build())
     observed = search(job.build())
     assert (plain.states, plain.transitions, plain.depth) == (
@@ -183,6 +194,81 @@ def test_unknown_names() -> None:
 
 @pytest.mark.slow
 def test_the_whole_review() -> None:
-    outcome = measure_review(REVIEW, 6, 256, run_here)
+    outcome = measure_review(REVIEW, 6, 256, run_here, engine=engine)
     assert outcome.agrees
     _check_verdicts(outcome)
+    by_hand = measure_review(REVIEW, 6, 256, run_here, engine=lambda _: Engine(PYTHON))
+    assert_same(outcome, by_hand)
+
+
+def assert_same(left: Outcome, right: Outcome) -> None:
+    """All that is shown, and what it comes from."""
+    assert review_json(left) == review_json(right)
+    assert review_text(left, traces=True).plain == review_text(right, traces=True).plain
+    assert left.traces == right.traces
+    for proposal, modes in left.results.items():
+        for mode, result in modes.items():
+            for name, searched in result.searches.items():
+                other = right.results[proposal][mode].searches[name]
+                steps = {p: v.steps for p, v in searched.violations.items()}
+                assert steps == {p: v.steps for p, v in other.violations.items()}
+                assert replace(searched, violations={}) == replace(other, violations={})
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="there is no C compiler")
+def test_the_engines_say_the_same() -> None:
+    """Of what is violated, what holds, and states at rest; of reviewer-patch there are
+    several shortest counterexamples."""
+    few = ("before+assertion", "reviewer-patch", "boot-helper", "no-refill")
+    review = replace(REVIEW, proposals=tuple(find_proposal(name)[1] for name in few))
+    outcomes = [
+        measure_review(
+            review,
+            2,
+            8,
+            run_here,
+            engine=lambda _, name=name: Engine(name, 1),  # type: ignore[misc]
+            modes=["nopcid"],
+            scenarios=["boot"],
+        )
+        for name in (NATIVE, PYTHON)
+    ]
+    assert_same(*outcomes)
+    assert set(outcomes[0].traces) == {"reviewer-patch"}
+    assert outcomes[0].notes == ()
+
+
+def test_without_a_compiler_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    first = replace(REVIEW, proposals=(find_proposal("before+assertion")[1],))
+
+    def measured(name: str) -> Outcome:
+        return measure_review(
+            first,
+            2,
+            8,
+            run_here,
+            engine=lambda _: Engine(name, 1),
+            modes=["nopcid"],
+            scenarios=["boot"],
+        )
+
+    outcome = measured(AUTO)
+    (note,) = outcome.notes
+    assert note.startswith("searched by the interpreter, which is slow: there is no C compiler")
+    assert review_json(outcome)["notes"] == [note]
+    first = replace(first, proposals=(replace(first.proposals[0], hidden=False),))
+    assert note in review_text(measured(AUTO), traces=False).plain
+    assert measured(PYTHON).notes == ()
+    with pytest.raises(UsageError, match="the native engine cannot search here"):
+        measured(NATIVE)
+
+
+def test_a_counterexample_that_the_interpreter_does_not_find_is_an_error() -> None:
+    system = BuildJob("committed", "pcid", "boot").build()
+    violation = search(system, stop_at_first=True).violations["curpmap"]
+    job = TraceJob("committed", "pcid", "boot", violation)
+    assert len(job.run().steps) == violation.steps
+    longer = replace(violation, moves=(*violation.moves, violation.moves[-1]))
+    with pytest.raises(NativeError, match="does not find curpmap as soon"):
+        replace(job, violation=longer).run()

@@ -156,7 +156,7 @@ def limits(options: argparse.Namespace) -> Limits:
     return Limits(options.max_states, options.time_limit, options.memory_limit)
 
 
-def add_engine(parser: argparse.ArgumentParser) -> None:
+def add_plain_engine(parser: argparse.ArgumentParser) -> None:
     """``--engine`` and ``--threads``."""
     parser.add_argument(
         "--engine",
@@ -170,6 +170,11 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="threads of a native search (default: all cores, shared between the searches)",
     )
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """The same, ``--fingerprints`` and ``--reductions``."""
+    add_plain_engine(parser)
     parser.add_argument(
         "--fingerprints",
         action="store_true",
@@ -189,15 +194,19 @@ def add_reductions(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def engine(options: argparse.Namespace, searches: int) -> Engine:
+def plain_engine(options: argparse.Namespace, searches: int) -> Engine:
     """The engine that they ask for, when there are so many searches."""
+    shared = max(1, cores() // max(1, searches))
+    return Engine(options.engine, options.threads or shared)
+
+
+def engine(options: argparse.Namespace, searches: int) -> Engine:
+    """The same, with what add_engine() offers besides."""
     if options.engine == PYTHON and options.fingerprints:
         raise UsageError("the interpreter keeps whole states", advice="leave out --fingerprints")
-    shared = max(1, cores() // max(1, searches))
-    return Engine(
-        options.engine,
-        options.threads or shared,
-        options.fingerprints,
+    return replace(
+        plain_engine(options, searches),
+        fingerprints=options.fingerprints,
         reductions=parse_reductions(options.reductions).search,
     )
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from pmaplab.cli.options import add_format, add_ray, add_sizes
+from pmaplab.cli.options import add_format, add_plain_engine, add_ray, add_sizes, plain_engine
 from pmaplab.cli.output import show
 from pmaplab.cli.parallel import Report, run_all
 from pmaplab.cli.progress import ProgressBar
@@ -31,6 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("review", metavar="REVIEW", help=f"the review: {names}")
     add_sizes(parser, _CPUS, str(_MAXCPU))
+    add_plain_engine(parser)
     parser.add_argument(
         "--no-traces", action="store_true", help="leave the counterexamples out of the text"
     )
@@ -43,7 +45,9 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; the exit status."""
     review = find_review(args.review)
     maxcpu = _MAXCPU if args.maxcpu is None else args.maxcpu
-    outcome = measure_review(review, args.cpus, maxcpu, _run_jobs)
+    outcome = measure_review(
+        review, args.cpus, maxcpu, _run_jobs, engine=partial(plain_engine, args)
+    )
     if args.format == "json":
         show(dumps(review_json(outcome)))
     else:

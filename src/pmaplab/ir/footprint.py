@@ -28,8 +28,7 @@ def _keys(program: Program, kind: Type, key: Key) -> Iterator[Key]:
             for field, inner in program.structs[name].fields:
                 yield from _keys(program, inner, (name, field))
         case Array(element=element, length=length):
-            for _ in range(length):
-                yield from _keys(program, element, key)
+            yield from [*_keys(program, element, key)] * length
         case _:
             yield key
 

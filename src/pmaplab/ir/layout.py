@@ -11,7 +11,7 @@ where dead locals are not reset).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pmaplab.errors import IRError
@@ -55,6 +55,9 @@ class Layout:
     regions: int = 0
     agents: list[int] = field(default_factory=list)
     size: int = 0
+    _scalars: dict[Type, Sequence[tuple[str, Scalar]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         for name in self.program.structs:
@@ -91,19 +94,29 @@ class Layout:
             self.sizes[name] = offset
         return self.sizes[name]
 
-    def scalars(self, kind: Type) -> Iterator[tuple[str, Scalar]]:
+    def scalars(self, kind: Type) -> Sequence[tuple[str, Scalar]]:
         """The scalar cells of a ``kind`` in order, each with its path."""
+        known = self._scalars.get(kind)
+        if known is not None:
+            return known
         match kind:
             case Struct(name=name):
-                for field_name, field_type in self.program.structs[name].fields:
-                    for path, scalar in self.scalars(field_type):
-                        yield f".{field_name}{path}", scalar
+                found = [
+                    (f".{field_name}{path}", scalar)
+                    for field_name, field_type in self.program.structs[name].fields
+                    for path, scalar in self.scalars(field_type)
+                ]
             case Array(element=element, length=length):
-                for index in range(length):
-                    for path, scalar in self.scalars(element):
-                        yield f"[{index}]{path}", scalar
+                inner = self.scalars(element)
+                found = [
+                    (f"[{index}]{path}", scalar)
+                    for index in range(length)
+                    for path, scalar in inner
+                ]
             case Int() | Pointer():
-                yield "", kind
+                found = [("", kind)]
+        self._scalars[kind] = found
+        return found
 
     def address(self, name: str, path: str = "") -> int:
         """The cell of ``name.path[i]...``; raises IRError for a wrong path."""

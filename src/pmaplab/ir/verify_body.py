@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields
 from typing import TypeVar
 
 from pmaplab.errors import IRError, Location
@@ -48,7 +46,7 @@ from pmaplab.ir.nodes import (
 from pmaplab.ir.text import MAX_DEPTH, array_below
 from pmaplab.ir.types import BOOL, U32, Int, Pointer, Scalar, Struct, Type, same_kind
 from pmaplab.ir.verify_types import check_const, check_global_address, check_scalar
-from pmaplab.ir.walk import items, operands, successors
+from pmaplab.ir.walk import children, items, operands, successors
 
 _Known = TypeVar("_Known")
 
@@ -98,13 +96,6 @@ def _check_labels(fn: Function) -> None:
         for label in successors(block.terminator):
             if label not in labels:
                 raise IRError(f"{fn.name}: unknown block {label!r}", location=block.terminator.loc)
-
-
-def _children(expr: Expr) -> Iterator[Expr]:
-    for part in fields(expr):
-        value = getattr(expr, part.name)
-        if isinstance(value, Expr):
-            yield value
 
 
 class _Body:
@@ -199,7 +190,7 @@ class _Body:
                 "assign a part to a local first",
             )
         check_scalar(self.program, expr.type, self.loc)
-        for child in _children(expr):
+        for child in children(expr):
             self._expr(child, depth + 1)
         match expr:
             case Const():

@@ -10,18 +10,13 @@ from pmaplab.ir.nodes import (
     Assert,
     Assign,
     Assume,
-    Binary,
     Block,
     Branch,
     Call,
-    Cast,
     Choose,
     CmpXchg,
     Expr,
-    FieldAddress,
     Function,
-    IndexAddress,
-    InRegion,
     Instruction,
     Jump,
     Load,
@@ -29,10 +24,8 @@ from pmaplab.ir.nodes import (
     Print,
     Return,
     Rmw,
-    Select,
     Store,
     Terminator,
-    Unary,
 )
 
 _EXPRESSIONS = get_args(Expr)
@@ -70,26 +63,29 @@ def calling(function: Function, instead: Mapping[str, str]) -> Function:
     return replace(function, blocks=blocks)
 
 
-def subexpressions(expr: Expr) -> Iterator[Expr]:
+# The names of the expressions right below one of each kind.
+_BELOW: Mapping[type[Any], tuple[str, ...]] = {
+    kind: tuple(each.name for each in fields(kind) if "Expr" in str(each.type))
+    for kind in _EXPRESSIONS
+}
+
+
+def children(expr: Expr) -> list[Expr]:
+    """The expressions right below ``expr``."""
+    return [getattr(expr, name) for name in _BELOW[type(expr)]]
+
+
+def subexpressions(expr: Expr) -> list[Expr]:
     """``expr`` and everything below it."""
-    yield expr
-    match expr:
-        case FieldAddress(base=base):
-            yield from subexpressions(base)
-        case IndexAddress(base=base, index=index):
-            yield from subexpressions(base)
-            yield from subexpressions(index)
-        case Unary(operand=operand) | Cast(operand=operand):
-            yield from subexpressions(operand)
-        case Binary(left=left, right=right):
-            yield from subexpressions(left)
-            yield from subexpressions(right)
-        case Select(condition=condition, then=then, otherwise=otherwise):
-            yield from subexpressions(condition)
-            yield from subexpressions(then)
-            yield from subexpressions(otherwise)
-        case InRegion(cpu=cpu):
-            yield from subexpressions(cpu)
+    result: list[Expr] = []
+    _collect(expr, result)
+    return result
+
+
+def _collect(expr: Expr, result: list[Expr]) -> None:
+    result.append(expr)
+    for name in _BELOW[type(expr)]:
+        _collect(getattr(expr, name), result)
 
 
 def instructions(function: Function) -> Iterator[Instruction]:
@@ -106,46 +102,54 @@ def items(function: Function) -> Iterator[Instruction | Terminator]:
 
 def address_of(instruction: Instruction) -> Expr | None:
     """The address that a memory access uses, or None for other instructions."""
-    match instruction:
-        case Load(address=address) | Store(address=address):
-            return address
-        case Rmw(address=address) | CmpXchg(address=address):
-            return address
+    if isinstance(instruction, Load | Store | Rmw | CmpXchg):
+        return instruction.address
     return None
+
+
+# Looked up by what an item is, since all passes ask for every item.
+_VALUES: Mapping[type[Any], Callable[[Any], tuple[Expr, ...]]] = {
+    Assign: lambda item: (item.value,),
+    Store: lambda item: (item.value,),
+    Rmw: lambda item: (item.operand,),
+    CmpXchg: lambda item: (item.expected, item.desired),
+    Assume: lambda item: (item.condition,),
+    Branch: lambda item: (item.condition,),
+    Choose: lambda item: (item.lo, item.hi),
+    Assert: lambda item: (item.condition, *item.arguments),
+    Call: lambda item: item.arguments,
+    Print: lambda item: item.arguments,
+    Return: lambda item: () if item.value is None else (item.value,),
+}
 
 
 def values_of(item: Instruction | Terminator) -> tuple[Expr, ...]:
     """The operands of ``item`` other than the address of a memory access."""
-    match item:
-        case Assign(value=value) | Store(value=value):
-            return (value,)
-        case Rmw(operand=operand):
-            return (operand,)
-        case CmpXchg(expected=expected, desired=desired):
-            return (expected, desired)
-        case Assume(condition=condition) | Branch(condition=condition):
-            return (condition,)
-        case Choose(lo=lo, hi=hi):
-            return (lo, hi)
-        case Assert(condition=condition, arguments=arguments):
-            return (condition, *arguments)
-        case Call(arguments=arguments) | Print(arguments=arguments):
-            return arguments
-        case Return(value=value):
-            return () if value is None else (value,)
-    return ()
+    found = _VALUES.get(type(item))
+    return () if found is None else found(item)
+
+
+_OPERANDS: Mapping[type[Any], Callable[[Any], tuple[Expr, ...]]] = {
+    **_VALUES,
+    Load: lambda item: (item.address,),
+    Store: lambda item: (item.address, item.value),
+    Rmw: lambda item: (item.address, item.operand),
+    CmpXchg: lambda item: (item.address, item.expected, item.desired),
+}
 
 
 def operands(item: Instruction | Terminator) -> tuple[Expr, ...]:
-    """Every expression of ``item``."""
-    address = None if isinstance(item, Jump | Branch | Return) else address_of(item)
-    return values_of(item) if address is None else (address, *values_of(item))
+    """Every expression of ``item``, the address first."""
+    found = _OPERANDS.get(type(item))
+    return () if found is None else found(item)
 
 
-def expressions(item: Instruction | Terminator) -> Iterator[Expr]:
+def expressions(item: Instruction | Terminator) -> list[Expr]:
     """Every expression of ``item``, and everything below it."""
+    result: list[Expr] = []
     for operand in operands(item):
-        yield from subexpressions(operand)
+        _collect(operand, result)
+    return result
 
 
 def reads(item: Instruction | Terminator) -> set[str]:
@@ -155,11 +159,8 @@ def reads(item: Instruction | Terminator) -> set[str]:
 
 def writes(item: Instruction | Terminator) -> str | None:
     """The local that ``item`` assigns."""
-    match item:
-        case Assign(target=target) | Load(target=target) | Choose(target=target):
-            return target
-        case Rmw(target=target) | Call(target=target) | CmpXchg(target=target):
-            return target
+    if isinstance(item, Assign | Load | Choose | Rmw | Call | CmpXchg):
+        return item.target
     return None
 
 

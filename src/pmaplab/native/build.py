@@ -22,8 +22,9 @@ RUNTIME = Path(__file__).with_name("runtime")
 _RUNTIME_OPTIONS = ("-std=gnu11", "-O3", "-pthread")
 # A model's code runs once for what it depends on: it is compiled as fast as can be.
 _MODEL_OPTIONS = ("-std=gnu11", "-O0", "-w")
-# Workers kept; the ones used longest ago go first.
-_MOST_KEPT = 200
+# Workers kept, each of some 200 KB: more than the matrix, the review and the twins have
+# together.  The ones used longest ago go first.
+_MOST_KEPT = 500
 
 
 class NoCompiler(Exception):

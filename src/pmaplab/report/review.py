@@ -27,6 +27,7 @@ def review_json(outcome: Outcome) -> dict[str, Any]:
         "title": outcome.review.title,
         "cpus": outcome.cpus,
         "maxcpu": outcome.maxcpu,
+        "notes": list(outcome.notes),
         "searches": {
             name: {"cpus": bounds.cpus, "operations": bounds.operations}
             for name, bounds in SEARCHES.items()
@@ -95,6 +96,8 @@ def review_text(outcome: Outcome, *, traces: bool) -> Text:
         f"below: {SYSCTL} after a boot with {outcome.cpus} CPUs, MAXCPU {outcome.maxcpu}, "
         "every CPU having switched threads\n"
     )
+    for note in outcome.notes:
+        head.append(f"{note}\n", style="yellow")
     result = head.append_text(plain(Group(_verdicts(outcome), "", _claims(outcome)), _WIDTH))
     if traces:
         for proposal in outcome.proposals:

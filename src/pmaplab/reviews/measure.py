@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pmaplab.frontends.kernel_python.source import load_modules
+from pmaplab.kept_begun import begun
 from pmaplab.machine.modes import find_mode
+from pmaplab.native.choose import Engine, search_with
+from pmaplab.native.readback import NativeError
 from pmaplab.reviews.model import (
     ALL,
     Claim,
@@ -21,8 +24,9 @@ from pmaplab.reviews.model import (
     Verdict,
 )
 from pmaplab.reviews.registry import find_proposal, proposal_files
-from pmaplab.search.bfs import AtRest, Violation, search
-from pmaplab.search.sharing import Begun, begin
+from pmaplab.search.bfs import Violation, search
+from pmaplab.search.projection import Projected
+from pmaplab.search.sharing import Begun
 from pmaplab.search.simulate import simulate
 from pmaplab.spec import RunSpec
 from pmaplab.system import Bounds, System, build_system
@@ -48,7 +52,9 @@ Value = int | bool | str | None
 class Searched:
     """What one search found, as far as a review shows it.
 
-    ``before`` is the number of steps of the bring-up.
+    ``before`` is the number of steps of the bring-up, ``projected`` what its states hold
+    in memory, of searches whose states at rest are compared; ``note`` says why another
+    engine did it than the one asked for.
     """
 
     scenario: str
@@ -59,7 +65,8 @@ class Searched:
     before: int
     states: int
     reached: frozenset[str]
-    at_rest: AtRest | None
+    projected: Projected | None
+    note: str | None
 
     def judged(self, name: str) -> tuple[str, int | None]:
         """The verdict on a property, and the steps of its counterexample.
@@ -98,11 +105,12 @@ class ModeResult:
 
     @property
     def first(self) -> tuple[str, Violation] | None:
-        """The shortest counterexample with its scenario."""
+        """The shortest counterexample with its scenario, the first of equal ones."""
         found = [
-            (searched.scenario, violation)
+            (searched.scenario, searched.violations[name])
             for searched in self.searches.values()
-            for violation in searched.violations.values()
+            for name in searched.names
+            if name in searched.violations
         ]
         return min(found, key=lambda item: item[1].steps, default=None)
 
@@ -145,6 +153,13 @@ class Outcome:
     results: dict[str, dict[str, ModeResult]]
     claims: dict[str, list[Measured]] = field(default_factory=dict)
     traces: dict[str, Trace] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why another engine did searches than the one asked for."""
+        results = (mode for by_mode in self.results.values() for mode in by_mode.values())
+        notes = (s.note for result in results for s in result.searches.values())
+        return tuple(dict.fromkeys(note for note in notes if note is not None))
 
     @property
     def proposals(self) -> list[Proposal]:
@@ -210,16 +225,23 @@ class BuildJob(SystemJob):
     """Put the system together, and run its bring-up."""
 
     def run(self) -> Begun:
-        return begin(self.build())
+        review, _ = find_proposal(self.proposal)
+        return begun(self.spec(), self.build, review.observers)
 
 
 @dataclass(frozen=True, slots=True)
 class SearchJob(SystemJob):
     """The search, without what fails in the bring-up."""
 
+    engine: Engine
+
     def run(self) -> Searched:
-        at_rest = self.scenario == AT_REST_SCENARIO
-        result = search(self.build(), judge_bring_up=False, at_rest=at_rest)
+        result = search_with(
+            self.engine,
+            self.build(),
+            judge_bring_up=False,
+            projected=self.scenario == AT_REST_SCENARIO,
+        )
         return Searched(
             self.scenario,
             result.properties,
@@ -229,19 +251,25 @@ class SearchJob(SystemJob):
             len(result.bring_up),
             result.states,
             result.reached,
-            result.at_rest,
+            result.projected,
+            result.note,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class TraceJob(SystemJob):
-    """A counterexample with its source lines."""
+    """A counterexample that no other one is shorter than, with its source lines: the
+    interpreter's, so that every engine shows the same."""
 
     violation: Violation
 
     def run(self) -> Trace:
         spec = self.spec()
-        return record(spec, spec.build(), self.violation)
+        system = spec.build()
+        found = search(system, stop_at_first=True).violations.get(self.violation.property)
+        if found is None or found.steps != self.violation.steps:
+            raise NativeError(f"the interpreter does not find {self.violation.property} as soon")
+        return record(spec, system, found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,14 +305,16 @@ def measure_review(
     maxcpu: int,
     run_jobs: RunJobs,
     *,
+    engine: Callable[[int], Engine],
     modes: Sequence[str] = ALL,
     scenarios: Sequence[str] = tuple(SEARCHES),
 ) -> Outcome:
     """Run every proposal of ``review`` in the given modes, and measure its
     claims about them.
 
-    ``cpus`` and ``maxcpu`` size the boots that the figures come from.  Raises
-    UsageError for sizes that make no machine.
+    ``cpus`` and ``maxcpu`` size the boots that the figures come from; ``engine`` is told
+    how many searches there are.  Raises UsageError for sizes that make no machine, and
+    where the native engine is asked for and cannot search.
     """
     boot_bounds(cpus, maxcpu).check()
     pairs = [(p.id, mode) for p in review.proposals for mode in modes]
@@ -297,7 +327,8 @@ def measure_review(
     boots = [BootJob(*pair, cpus, maxcpu) for pair in pairs]
     for boot, count in zip(boots, run_jobs(boots, "boots"), strict=True):
         outcome.results[boot.proposal][boot.mode].sysctl[SYSCTL] = count
-    _search(outcome, [SearchJob(*pair, name) for pair in pairs for name in scenarios], run_jobs)
+    systems = [BuildJob(*pair, name) for pair in pairs for name in scenarios]
+    _search(outcome, systems, run_jobs, engine)
     for proposal in outcome.proposals:
         outcome.claims[proposal.id] = [
             Measured(claim, *_measure(claim.measure, claim.of or proposal.id, outcome))
@@ -310,19 +341,29 @@ def measure_review(
     return outcome
 
 
-def _search(outcome: Outcome, jobs: Sequence[SearchJob], run_jobs: RunJobs) -> None:
+def _search(
+    outcome: Outcome,
+    jobs: Sequence[BuildJob],
+    run_jobs: RunJobs,
+    engine: Callable[[int], Engine],
+) -> None:
     """Search each system once, however many proposals it stands for."""
-    built = run_jobs([BuildJob(j.proposal, j.mode, j.scenario) for j in jobs], "systems")
-    first: dict[str, SearchJob] = {}
+    built = run_jobs(jobs, "systems")
+    first: dict[str, BuildJob] = {}
     for job, system in zip(jobs, built, strict=True):
         first.setdefault(system.digest, job)
     # The longest searches first, so that no core idles at the end.
     order = sorted(first, key=lambda digest: first[digest].scenario != "switch")
-    answers = run_jobs([first[digest] for digest in order], "searches")
+    chosen = engine(len(order))
+    searches = [
+        SearchJob(job.proposal, job.mode, job.scenario, chosen)
+        for job in (first[digest] for digest in order)
+    ]
+    answers = run_jobs(searches, "searches")
     found = dict(zip(order, answers, strict=True))
     for job, system in zip(jobs, built, strict=True):
-        searches = outcome.results[job.proposal][job.mode].searches
-        searches[job.scenario] = _joined(system, found[system.digest])
+        result = outcome.results[job.proposal][job.mode]
+        result.searches[job.scenario] = _joined(system, found[system.digest])
 
 
 def _joined(system: Begun, searched: Searched) -> Searched:
@@ -370,10 +411,10 @@ def _measure(
                 expected[mode] = reached
                 measured[mode] = label in result.reached
             case SameAtRest(other=other):
-                theirs = outcome.results[other][mode].searches[AT_REST_SCENARIO].at_rest
-                ours = result.searches[AT_REST_SCENARIO].at_rest
+                theirs = outcome.results[other][mode].searches[AT_REST_SCENARIO].projected
+                ours = result.searches[AT_REST_SCENARIO].projected
                 expected[mode] = "the same states"
-                same = ours is not None and ours == theirs
+                same = ours is not None and theirs is not None and ours.same_at_rest(theirs)
                 measured[mode] = "the same states" if same else "other states"
             case SameResults(other=other, sysctl=sysctl):
                 theirs_too = outcome.results[other][mode]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import builtins
 import gc
-import hashlib
 import time
 from array import array
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -77,14 +76,6 @@ class Violation:
         return len(self.moves)
 
 
-@dataclass(frozen=True, slots=True)
-class AtRest:
-    """How many memories have every CPU at rest, and a digest of their set."""
-
-    memories: int
-    digest: str
-
-
 @dataclass
 class Rest(Generic[Seen]):
     """The states in which every CPU is at rest, by what was asked of their
@@ -139,7 +130,6 @@ class Result:
     told_apart: tuple[ToldApart, ...] = ()
     searched_again: bool = False
     broken_facts: tuple[str, ...] = ()
-    at_rest: AtRest | None = None
     finals: tuple[State, ...] = ()
     rest: Rest[Any] | None = None
     projected: Projected | None = None
@@ -170,7 +160,6 @@ def search(
     judge_bring_up: bool = True,
     progress: Progress | None = None,
     finals: bool = False,
-    at_rest: bool = False,
     rest: Callable[[State], Hashable] | None = None,
     accepted: Mapping[str, frozenset[tuple[str, str]]] | None = None,
     projected: bool = False,
@@ -181,8 +170,7 @@ def search(
     leaves the other properties undecided.  ``judge_bring_up`` False leaves out
     what fails before the search begins.  ``progress`` is called now and then
     with the numbers of states, transitions and levels.  ``finals`` asks for
-    the final memories, ``at_rest`` for those of complete searches in which
-    every CPU is at rest; ``rest`` is asked about each of the latter.  ``accepted``
+    the final memories; ``rest`` is asked about each in which every CPU is at rest.  ``accepted``
     has for properties the places (function and file) at which steps may begin that
     make them fail: of these, only what makes them fail elsewhere is a violation.
     ``projected`` asks what the states of a complete search hold in memory.
@@ -193,8 +181,6 @@ def search(
         result = run.run()
         if finals:
             result.finals = run.finals()
-        if at_rest and result.complete:
-            result.at_rest = run.at_rest()
         if rest is not None:
             result.rest = run.rest(rest)
         if projected and result.complete:
@@ -241,7 +227,7 @@ class BegunSearch:
 
     def begin(self) -> bool:
         """Run the bring-up; False when it ends in a failure."""
-        result, runner = self.result, Runner(self.system)
+        result, runner = self.result, Runner(self.system, proper=self.interpreter)
         self._judge_prefix(runner)
         ended = False
         while runner.in_bring_up and not ended:
@@ -345,14 +331,6 @@ class Search(BegunSearch):
             frozenset(label for number, label in enumerate(labels) if marks & 1 << number)
         )
         return result
-
-    def at_rest(self) -> AtRest:
-        """The memories in which every CPU is at rest, without the ghosts."""
-        found = [
-            self.memory[number][: self.interpreter.layout.regions] for number in self._resting()
-        ]
-        text = "\n".join(sorted(repr([int(cell) for cell in memory]) for memory in found))
-        return AtRest(len(found), hashlib.sha256(text.encode()).hexdigest())
 
     def rest(self, ask: Callable[[State], Hashable]) -> Rest[Hashable]:
         """What ``ask`` says of each memory at rest, with its first state."""

@@ -66,6 +66,10 @@ class Projected:
     all: Members
     at_rest: Members
 
+    def same_at_rest(self, other: Projected) -> bool:
+        """Whether both have the same states at rest."""
+        return self.names == other.names and self.at_rest == other.at_rest
+
 
 def projection_of(layout: Layout) -> Projection:
     """The projection to the whole memory of a program."""

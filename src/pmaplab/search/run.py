@@ -18,16 +18,23 @@ class Runner:
 
     It begins with the scenario's bring-up, if it has one; when all CPUs have
     come to its end, the system proper goes on in the same memory.  ``state``
-    belongs to ``interpreter``, the one of the present phase.
+    belongs to ``interpreter``, the one of the present phase; ``proper`` is that of
+    the system proper, where there is one already.
     """
 
-    def __init__(self, system: System, *, traced: bool = False) -> None:
+    def __init__(
+        self, system: System, *, traced: bool = False, proper: Interpreter | None = None
+    ) -> None:
         self.system = system
         self.traced = traced
         self.moves: list[Move] = []
         self.failure: Failure | None = None
         self.in_bring_up = system.bring_up is not None
-        self.interpreter = Interpreter(system.bring_up or system.program, traced=traced)
+        self.proper = proper
+        if system.bring_up is None:
+            self.interpreter = self._proper()
+        else:
+            self.interpreter = Interpreter(system.bring_up, traced=traced)
         self.state: State = self.interpreter.initial()
 
     def step(self, agent: int, choices: Choices) -> bool:
@@ -68,11 +75,14 @@ class Runner:
             if all(self.interpreter.done(self.state, agent) for agent in agents):
                 self._begin()
 
+    def _proper(self) -> Interpreter:
+        return self.proper or Interpreter(self.system.program, traced=self.traced)
+
     def _begin(self) -> None:
         """The bring-up is over: the same memory, fresh agents."""
         memory, _ = self.interpreter.split(self.state)
         effects = self.interpreter.context.effects
-        self.interpreter = Interpreter(self.system.program, traced=self.traced)
+        self.interpreter = self._proper()
         self.interpreter.context.effects = effects
         self.state = memory + self.interpreter.initial()[len(memory) :]
         self.in_bring_up = False

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pmaplab.errors import UsageError, did_you_mean
+from pmaplab.kept_begun import begun
 from pmaplab.machine.modes import TSO
 from pmaplab.native.choose import Engine, search_with
 from pmaplab.search.bfs import Limits, Progress, Result, Violation
-from pmaplab.search.sharing import Begun, begin
+from pmaplab.search.sharing import Begun
 from pmaplab.spec import RunSpec
 from pmaplab.trace.record import Trace, record
 from pmaplab.twins.data import SOUND, STORE_BUFFER, Twin
@@ -111,7 +112,8 @@ class BeginJob:
     cell: Cell
 
     def run(self, _: Progress | None = None) -> Begun:
-        return begin(self.cell.spec().build())
+        spec = self.cell.spec()
+        return begun(spec, spec.build)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import copy
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -38,6 +37,7 @@ INTEGERS: dict[str, Int] = {
     "i32": I32,
     "i64": I64,
 }
+_NO_INDICES: Mapping[str, int] = {}
 
 
 def _divided(left: int, right: int) -> int:
@@ -163,11 +163,15 @@ class Scope:
             self._constants[name] = Constant(value, kind)
         return self._constants[name]
 
-    def constant_expression(self, source: SourceFile, node: ast.expr) -> int:
-        """The value of an expression of literals, options and constants."""
+    def constant_expression(
+        self, source: SourceFile, node: ast.expr, indices: Mapping[str, int] = _NO_INDICES
+    ) -> int:
+        """The value of an expression of literals, options, constants and ``indices``."""
         match node:
             case ast.Constant(value=int() as value):
                 return int(value)
+            case ast.Name(id=name) if name in indices:
+                return indices[name]
             case ast.Name(id=name):
                 constant = self.constant(name)
                 if constant is not None:
@@ -178,20 +182,20 @@ class Scope:
             case ast.Call(func=ast.Name(id="option"), args=[argument]):
                 return self._option(source, argument)
             case ast.UnaryOp(op=ast.USub(), operand=operand):
-                return -self.constant_expression(source, operand)
+                return -self.constant_expression(source, operand, indices)
             case ast.UnaryOp(op=ast.Not(), operand=operand):
-                return int(not self.constant_expression(source, operand))
+                return int(not self.constant_expression(source, operand, indices))
             case ast.BoolOp(op=op, values=values):
                 # The rest is looked at only where it counts, as in C.
-                found = (self.constant_expression(source, value) for value in values)
+                found = (self.constant_expression(source, value, indices) for value in values)
                 return int(all(found) if isinstance(op, ast.And) else any(found))
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-                return self._calculate(source, node, op, left, right)
+                return self._calculate(source, node, op, left, right, indices)
             case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _OPERATORS:
-                return self._calculate(source, node, op, left, right)
+                return self._calculate(source, node, op, left, right, indices)
             case ast.IfExp(test=test, body=body, orelse=orelse):
-                taken = body if self.constant_expression(source, test) else orelse
-                return self.constant_expression(source, taken)
+                taken = body if self.constant_expression(source, test, indices) else orelse
+                return self.constant_expression(source, taken, indices)
         source.fail(
             node,
             "the value must be known before the kernel runs",
@@ -205,9 +209,10 @@ class Scope:
         op: ast.AST,
         left: ast.expr,
         right: ast.expr,
+        indices: Mapping[str, int],
     ) -> int:
-        a = self.constant_expression(source, left)
-        b = self.constant_expression(source, right)
+        a = self.constant_expression(source, left, indices)
+        b = self.constant_expression(source, right, indices)
         return self.calculate(source, node, op, a, b)
 
     def calculate(self, source: SourceFile, node: ast.expr, op: ast.AST, a: int, b: int) -> int:
@@ -434,7 +439,7 @@ class Scope:
             case ast.Name(id=target), Pointer() if self.find(target, "object"):
                 initial[path] = self._address(source, node, target, kind)
             case _, Int():
-                value = self.constant_expression(source, _substitute(node, indices))
+                value = self.constant_expression(source, node, indices)
                 if not kind.minimum <= value <= kind.maximum:
                     source.fail(node, f"the value {value} does not fit into {kind}")
                 initial[path] = Const(value, kind)
@@ -477,17 +482,3 @@ def _noun(kind: Type) -> str:
         case Array(element=element, length=length):
             return f"array of {length} {_noun(element)}"
     return str(kind)
-
-
-def _substitute(node: ast.expr, indices: Mapping[str, int]) -> ast.expr:
-    """``node`` with the variables of comprehensions replaced by numbers."""
-
-    class Replace(ast.NodeTransformer):
-        def visit_Name(self, name: ast.Name) -> ast.expr:
-            if name.id in indices:
-                return ast.copy_location(ast.Constant(indices[name.id]), name)
-            return name
-
-    if not any(isinstance(n, ast.Name) and n.id in indices for n in ast.walk(node)):
-        return node
-    return Replace().visit(copy.deepcopy(node))  # type: ignore[no-any-return]
