@@ -17,7 +17,8 @@ import pytest
 from pmaplab.frontends.kernel_python.source import PACKAGE_ROOT, read_source
 from pmaplab.machine.modes import MODES, Mode, find_mode
 from pmaplab.reviews.registry import proposal_files
-from pmaplab.search.bfs import Result, search
+from pmaplab.search.bfs import search
+from pmaplab.search.result import Result
 from pmaplab.system import PROPERTY_MODULES, Bounds, System, build_system
 
 KERNELS = sorted(Path(__file__).with_name("kernels").glob("*.py"))

@@ -12,7 +12,7 @@ from pmaplab.frontends.kernel_python.source import SourceFile, read_source
 from pmaplab.machine.modes import MODES, find_mode
 from pmaplab.native.engine import search_natively
 from pmaplab.reviews.registry import proposal_files
-from pmaplab.search.bfs import Limits, Result
+from pmaplab.search.result import Limits, Result
 from pmaplab.system import Bounds, build_system
 
 SCENARIO = '''

@@ -17,8 +17,9 @@ from pmaplab.native.build import NoCompiler
 from pmaplab.native.choose import DEFAULT_ENGINE, NATIVE, PYTHON, Engine, not_native
 from pmaplab.native.codegen import Unsupported
 from pmaplab.native.engine import NotNative, RestCells, search_natively
-from pmaplab.search.bfs import Limits, Progress, Rest, search
+from pmaplab.search.bfs import search
 from pmaplab.search.interpreter import State
+from pmaplab.search.result import Limits, Progress, Rest
 from pmaplab.spec import RunSpec, showing_source
 from pmaplab.system import System
 from pmaplab.trace.record import Failed, Recorder, Trace

@@ -9,8 +9,8 @@ from typing import Any
 
 from pmaplab.errors import Location
 from pmaplab.kept_systems import key_of, load_data, store_data
-from pmaplab.search.bfs import Violation
 from pmaplab.search.interpreter import Failure
+from pmaplab.search.result import Violation
 from pmaplab.search.run import Move
 from pmaplab.search.sharing import Begun, begin
 from pmaplab.spec import RunSpec

@@ -18,8 +18,8 @@ from pmaplab.errors import InputError, UsageError
 from pmaplab.frontends.kernel_python.source import PACKAGE_ROOT
 from pmaplab.ir.nodes import Program
 from pmaplab.ir.printer import print_program
-from pmaplab.search.bfs import Result
 from pmaplab.search.projection import Members, Projected
+from pmaplab.search.result import Result
 from pmaplab.search.sharing import relabelled
 from pmaplab.system import System
 

@@ -13,8 +13,9 @@ from pmaplab.ir.layout import Layout
 from pmaplab.ir.verify import verify
 from pmaplab.machine.modes import SC, TSO
 from pmaplab.machine.tso import LARGEST_BOUND, tso
-from pmaplab.search.bfs import Limits, search
+from pmaplab.search.bfs import search
 from pmaplab.search.interpreter import State
+from pmaplab.search.result import Limits
 from pmaplab.system import System
 
 MEMORIES = (TSO, SC)

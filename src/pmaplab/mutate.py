@@ -15,7 +15,7 @@ from pmaplab.ir.nodes import Program, Sometimes
 from pmaplab.ir.walk import instructions
 from pmaplab.kept_searches import Found, KeptSearches, Texts
 from pmaplab.native.choose import AUTO, Engine, search_with
-from pmaplab.search.bfs import ASSERTIONS, Limits
+from pmaplab.search.result import ASSERTIONS, Limits
 from pmaplab.search.sharing import Begun, begin
 from pmaplab.spec import RunSpec
 from pmaplab.system import System, pcid_limits

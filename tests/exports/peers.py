@@ -12,7 +12,7 @@ from pmaplab.exports.murphi import murphi
 from pmaplab.exports.names import one_line
 from pmaplab.exports.promela import promela
 from pmaplab.exports.steps import StepSystem
-from pmaplab.search.bfs import ASSERTIONS, PROGRESS, Result
+from pmaplab.search.result import ASSERTIONS, PROGRESS, Result
 
 ABOUT = About("a test")
 

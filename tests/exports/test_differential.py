@@ -22,7 +22,8 @@ from pmaplab.frontends.litmus.source import LitmusSource
 from pmaplab.ir.cut import cut
 from pmaplab.ir.nodes import Program
 from pmaplab.machine.tso import tso
-from pmaplab.search.bfs import Result, search
+from pmaplab.search.bfs import search
+from pmaplab.search.result import Result
 from pmaplab.spec import RunSpec
 from pmaplab.system import Bounds, System
 from search.small import system

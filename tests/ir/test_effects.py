@@ -9,7 +9,7 @@ from ir.runnable import concurrent_programs, placed, quick
 from pmaplab.ir.effects import Effects, bits
 from pmaplab.ir.nodes import Program
 from pmaplab.machine.modes import find_mode
-from pmaplab.search.bfs import BegunSearch
+from pmaplab.search.begun import BegunSearch
 from pmaplab.search.interpreter import Interpreter
 from pmaplab.system import Bounds, build_system
 from search.small import HEAD, function, system

@@ -14,7 +14,7 @@ from pmaplab.ir.nodes import Call, Function, Program, Step
 from pmaplab.ir.parser import parse_program
 from pmaplab.ir.walk import reads, successors, writes
 from pmaplab.machine.modes import MODES, Mode
-from pmaplab.search import bfs
+from pmaplab.search import begun
 from pmaplab.search.bfs import search
 from pmaplab.search.interpreter import Interpreter
 from pmaplab.system import Bounds, build_system
@@ -97,7 +97,7 @@ def test_resetting_dead_locals_changes_nothing(program: Program) -> None:
 def test_the_kernel_without_resetting(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
     system = build_system("boot", (), mode, Bounds(operations=1))
     few = search(system, projected=True)
-    monkeypatch.setattr(bfs, "Interpreter", partial(Interpreter, reset_dead_locals=False))
+    monkeypatch.setattr(begun, "Interpreter", partial(Interpreter, reset_dead_locals=False))
     many = search(system, projected=True)
     assert few.projected is not None and many.projected is not None
     assert few.projected.same_at_rest(many.projected)

@@ -15,7 +15,8 @@ from pmaplab.ir.nodes import Function, Program
 from pmaplab.ir.walk import calling
 from pmaplab.machine.interrupts import suspend_threads
 from pmaplab.machine.modes import MODES
-from pmaplab.search.bfs import Result, search
+from pmaplab.search.bfs import search
+from pmaplab.search.result import Result
 from pmaplab.system import Bounds, System, build_system
 
 SCENARIO = Path(__file__).parent / "programs/interrupts.py"

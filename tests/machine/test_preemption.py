@@ -17,7 +17,7 @@ from pmaplab.machine.modes import MODES
 from pmaplab.machine.preemption import add_contexts, contexts_of
 from pmaplab.native.choose import Engine, search_with
 from pmaplab.reviews.registry import proposal_files
-from pmaplab.search.bfs import PROGRESS, Result
+from pmaplab.search.result import PROGRESS, Result
 from pmaplab.system import Bounds, System, build_system
 
 SCENARIO = Path(__file__).parent / "programs/levels.py"

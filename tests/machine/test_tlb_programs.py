@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pytest
 
 from machine.tlbmachine import small_system
-from pmaplab.search.bfs import Result, search
+from pmaplab.search.bfs import search
+from pmaplab.search.result import Result
 
 FROM_A, FROM_B = "x is read from A", "x is read from B"
 FOREIGN = "x is read by a table that is not loaded"

@@ -15,7 +15,8 @@ from pmaplab.ir.parser import parse_program
 from pmaplab.ir.printer import print_program
 from pmaplab.ir.verify import verify
 from pmaplab.machine.tso import tso
-from pmaplab.search.bfs import ASSERTIONS, PROGRESS, Result, search
+from pmaplab.search.bfs import search
+from pmaplab.search.result import ASSERTIONS, PROGRESS, Result
 from pmaplab.system import System
 
 COMMON = """

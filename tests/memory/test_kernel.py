@@ -17,7 +17,8 @@ from pmaplab.machine.modes import find_mode
 from pmaplab.machine.tso import before_buffers, tso
 from pmaplab.memory import direct, left_out, memory_assumptions, outside
 from pmaplab.reviews.registry import proposal_files
-from pmaplab.search.bfs import Result, search
+from pmaplab.search.bfs import search
+from pmaplab.search.result import Result
 from pmaplab.search.run import Runner
 from pmaplab.system import Bounds, System, build_system, default_bounds
 

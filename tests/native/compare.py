@@ -8,7 +8,8 @@ from typing import Any
 
 from pmaplab.errors import ModelError
 from pmaplab.native.engine import search_natively
-from pmaplab.search.bfs import Result, search
+from pmaplab.search.bfs import search
+from pmaplab.search.result import Result
 from pmaplab.system import System
 
 

@@ -13,7 +13,7 @@ from pmaplab.native import checkpoint
 from pmaplab.native.choose import Engine, search_with
 from pmaplab.native.engine import search_natively
 from pmaplab.native.protocol import WorkerDied
-from pmaplab.search.bfs import Limits, Result
+from pmaplab.search.result import Limits, Result
 from pmaplab.system import Bounds, System, build_system
 
 

@@ -10,7 +10,8 @@ from native.compare import same
 from pmaplab.errors import ModelError
 from pmaplab.native.engine import NotNative, search_natively
 from pmaplab.search import interpreter
-from pmaplab.search.bfs import ASSERTIONS, PROGRESS, search
+from pmaplab.search.bfs import search
+from pmaplab.search.result import ASSERTIONS, PROGRESS
 from pmaplab.system import System
 from search import test_interpreter as expected
 from search.small import function, system

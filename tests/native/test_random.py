@@ -10,7 +10,8 @@ from native.compare import same
 from pmaplab.ir.nodes import Program
 from pmaplab.native.engine import NotNative
 from pmaplab.search import interpreter, translate
-from pmaplab.search.bfs import Limits, search
+from pmaplab.search.bfs import search
+from pmaplab.search.result import Limits
 from pmaplab.system import System
 
 

@@ -17,9 +17,10 @@ from pmaplab.native import reduced
 from pmaplab.native.engine import search_natively
 from pmaplab.native.readback import NativeError
 from pmaplab.reviews.registry import proposal_files
-from pmaplab.search.bfs import Limits, search
+from pmaplab.search.bfs import search
 from pmaplab.search.independence import Independence, independence
 from pmaplab.search.reduced import search_reduced
+from pmaplab.search.result import Limits
 from pmaplab.system import Bounds, System, build_system
 from search.reducible import reducible_systems
 from search.small import function, system

@@ -15,8 +15,9 @@ from native.compare import summary
 from pmaplab.machine.modes import find_mode
 from pmaplab.native import asking, protocol
 from pmaplab.native.engine import search_natively
-from pmaplab.search.bfs import Limits, Result, search
+from pmaplab.search.bfs import search
 from pmaplab.search.reduced import search_reduced
+from pmaplab.search.result import Limits, Result
 from pmaplab.system import System
 from search.symmetric_systems import symmetric_systems
 from search.test_symmetric import ALWAYS, kernel

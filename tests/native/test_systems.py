@@ -12,8 +12,9 @@ from native.compare import summary
 from pmaplab.machine.modes import MODES, find_mode
 from pmaplab.native import engine
 from pmaplab.native.engine import NotNative, search_natively
-from pmaplab.search.bfs import Limits, search
+from pmaplab.search.bfs import search
 from pmaplab.search.interpreter import Interpreter
+from pmaplab.search.result import Limits
 from pmaplab.system import Bounds, build_system, default_bounds
 
 EXPECTED = Path(__file__).parents[1]

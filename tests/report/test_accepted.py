@@ -12,7 +12,7 @@ from pmaplab.report.accepted import Acceptance, read_accepted
 from pmaplab.report.jsonout import check_json
 from pmaplab.report.terminal import check_text
 from pmaplab.report.verdict import Verdict, check, exit_status, stale_entries
-from pmaplab.search.bfs import Limits
+from pmaplab.search.result import Limits
 from pmaplab.spec import RunSpec
 from pmaplab.system import Bounds
 

@@ -8,7 +8,7 @@ import pytest
 
 from pmaplab.errors import UsageError
 from pmaplab.report.verdict import Verdict, assumptions, check, exit_status
-from pmaplab.search.bfs import Limits
+from pmaplab.search.result import Limits
 from pmaplab.spec import RunSpec
 from pmaplab.system import Bounds
 

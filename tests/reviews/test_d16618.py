@@ -26,7 +26,8 @@ from pmaplab.reviews.measure import (
 )
 from pmaplab.reviews.model import ALL, NOPCID, PCID, Figure
 from pmaplab.reviews.registry import find_proposal, find_review, proposal_files
-from pmaplab.search.bfs import Violation, search
+from pmaplab.search.bfs import search
+from pmaplab.search.result import Violation
 
 VISIBLE = [p.id for p in REVIEW.proposals if not p.hidden]
 

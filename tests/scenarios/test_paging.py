@@ -12,7 +12,8 @@ from pmaplab.errors import UsageError
 from pmaplab.machine.modes import MODES, find_mode
 from pmaplab.native.choose import Engine, search_with
 from pmaplab.reviews.registry import proposal_files
-from pmaplab.search.bfs import Result, search
+from pmaplab.search.bfs import search
+from pmaplab.search.result import Result
 from pmaplab.system import System, build_system, default_bounds
 
 HERE = Path(__file__).parent

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pmaplab.errors import ModelError
-from pmaplab.search.bfs import ASSERTIONS, PROGRESS, Limits, Result, search
+from pmaplab.search.bfs import search
+from pmaplab.search.result import ASSERTIONS, PROGRESS, Limits, Result
 from pmaplab.search.run import Runner
 from pmaplab.system import System
 from search.small import HEAD, function, system

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 
 from ir.runnable import quick
 from pmaplab.native.engine import search_natively
-from pmaplab.search.bfs import Limits, Search
+from pmaplab.search.bfs import Search
 from pmaplab.search.ownership import Rules
 from pmaplab.search.reduced import search_reduced
+from pmaplab.search.result import Limits
 from pmaplab.system import System
 from search.reducible import reducible_systems
 from search.small import function, system

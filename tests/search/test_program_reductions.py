@@ -21,7 +21,8 @@ from pmaplab.ir.parser import parse_program
 from pmaplab.ir.walk import instructions
 from pmaplab.machine.modes import find_mode
 from pmaplab.reviews.registry import proposal_files
-from pmaplab.search.bfs import Limits, Result, search
+from pmaplab.search.bfs import search
+from pmaplab.search.result import Limits, Result
 from pmaplab.system import Bounds, System, build_system
 from search.small import function
 

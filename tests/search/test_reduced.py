@@ -16,7 +16,8 @@ from pmaplab.ir.nodes import PROGRAM_REDUCTIONS, Program
 from pmaplab.machine.modes import find_mode
 from pmaplab.reviews.registry import proposal_files
 from pmaplab.search import reduced
-from pmaplab.search.bfs import BegunSearch, Limits, Result, search
+from pmaplab.search.begun import BegunSearch
+from pmaplab.search.bfs import search
 from pmaplab.search.reduced import DisagreementError, search_reduced
 from pmaplab.search.reductions import (
     NO_REDUCTIONS,
@@ -29,6 +30,7 @@ from pmaplab.search.reductions import (
     Reductions,
     parse_reductions,
 )
+from pmaplab.search.result import Limits, Result
 from pmaplab.system import Bounds, System, build_system
 from search.reducible import reducible_systems
 from search.small import HEAD, function, system

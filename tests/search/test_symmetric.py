@@ -12,9 +12,10 @@ import test_broken_kernels as broken
 from ir.runnable import quick
 from pmaplab.machine.modes import find_mode
 from pmaplab.reviews.registry import proposal_files
-from pmaplab.search.bfs import Limits, Result, search
+from pmaplab.search.bfs import search
 from pmaplab.search.reduced import search_reduced
 from pmaplab.search.reductions import PARTIAL_ORDER, SEARCH_REDUCTIONS, SYMMETRY, Reductions
+from pmaplab.search.result import Limits, Result
 from pmaplab.search.symmetry import INDEX, Kind, Values
 from pmaplab.system import System, build_system, default_bounds
 from search.small import function, system

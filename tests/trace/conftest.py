@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pmaplab.search.bfs import Violation, search
+from pmaplab.search.bfs import search
+from pmaplab.search.result import Violation
 from pmaplab.spec import RunSpec
 from pmaplab.system import Bounds, System
 from pmaplab.trace.record import Trace, record

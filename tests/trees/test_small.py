@@ -30,7 +30,8 @@ from pmaplab.mutate import (
     try_out,
 )
 from pmaplab.native.choose import PYTHON, Engine
-from pmaplab.search.bfs import Limits, search
+from pmaplab.search.bfs import search
+from pmaplab.search.result import Limits
 from pmaplab.spec import RunSpec
 from pmaplab.system import Bounds
 

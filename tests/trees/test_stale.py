@@ -13,7 +13,7 @@ import pytest
 
 from frontends.kernel_c.support import SMALL, TREES
 from pmaplab.native.choose import DEFAULT_ENGINE, search_with
-from pmaplab.search.bfs import Result
+from pmaplab.search.result import Result
 from pmaplab.spec import RunSpec
 from pmaplab.system import default_bounds
 from pmaplab.tree import TreeSpec

@@ -12,7 +12,7 @@ import pytest
 
 from frontends.kernel_c.support import SMALL, TREES
 from pmaplab.native.choose import DEFAULT_ENGINE, search_with
-from pmaplab.search.bfs import Limits, Result
+from pmaplab.search.result import Limits, Result
 from pmaplab.spec import RunSpec
 from pmaplab.system import default_bounds
 from pmaplab.tree import TreeSpec

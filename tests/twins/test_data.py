@@ -8,7 +8,7 @@ import pytest
 
 from pmaplab.errors import UsageError
 from pmaplab.machine.modes import SC, TSO
-from pmaplab.search.bfs import ASSERTIONS, PROGRESS
+from pmaplab.search.result import ASSERTIONS, PROGRESS
 from pmaplab.twins.data import ALL, MEMORIES, SEARCHES, TWINS, Twin, Violated
 from pmaplab.twins.measure import KERNELS, find_twins
 

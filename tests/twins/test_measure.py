@@ -14,7 +14,7 @@ from pmaplab.cli.main import main
 from pmaplab.machine.modes import SC, TSO
 from pmaplab.native.choose import Engine
 from pmaplab.report.twins import exit_status, twins_text
-from pmaplab.search.bfs import Limits, Violation
+from pmaplab.search.result import Limits, Violation
 from pmaplab.search.sharing import Begun
 from pmaplab.twins.data import TWINS, Twin, Violated
 from pmaplab.twins.measure import (

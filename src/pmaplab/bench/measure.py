@@ -32,8 +32,9 @@ from pmaplab.exports.steps import StepSystem
 from pmaplab.native.build import NoCompiler
 from pmaplab.native.codegen import Unsupported
 from pmaplab.native.engine import NotNative, search_natively
-from pmaplab.search.bfs import PROGRESS, search
+from pmaplab.search.bfs import search
 from pmaplab.search.reductions import NO_REDUCTIONS, parse_reductions
+from pmaplab.search.result import PROGRESS
 from pmaplab.spec import RunSpec
 from pmaplab.system import Bounds, System, default_bounds
 

@@ -42,8 +42,8 @@ from pmaplab.report.jsonout import check_json, dumps
 from pmaplab.report.listing import trace_text
 from pmaplab.report.terminal import check_text
 from pmaplab.report.verdict import ACCEPTED, Verdict, check, exit_status, stale_entries
-from pmaplab.search.bfs import Limits
 from pmaplab.search.reductions import parse_reductions
+from pmaplab.search.result import Limits
 from pmaplab.spec import RunSpec
 from pmaplab.trace.record import Trace
 from pmaplab.trace.store import traces_to_json

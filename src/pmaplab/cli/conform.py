@@ -32,7 +32,7 @@ from pmaplab.errors import UsageError
 from pmaplab.native.choose import Engine
 from pmaplab.report.conform import conform_json, conform_text, outcome
 from pmaplab.report.jsonout import dumps
-from pmaplab.search.bfs import Limits
+from pmaplab.search.result import Limits
 from pmaplab.spec import RunSpec
 from pmaplab.tree import TreeSpec
 

@@ -16,7 +16,7 @@ from pmaplab.litmus import MEMORIES, Outcome, run_litmus
 from pmaplab.machine.modes import TSO
 from pmaplab.report.jsonout import dumps
 from pmaplab.report.litmus import litmus_json, litmus_text
-from pmaplab.search.bfs import Limits
+from pmaplab.search.result import Limits
 
 
 @dataclass(frozen=True)

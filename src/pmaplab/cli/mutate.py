@@ -43,7 +43,7 @@ from pmaplab.mutate import (
 )
 from pmaplab.report.jsonout import dumps
 from pmaplab.report.mutate import mutate_json, mutate_text
-from pmaplab.search.bfs import Limits
+from pmaplab.search.result import Limits
 from pmaplab.spec import RunSpec
 from pmaplab.tree import TreeSpec
 

@@ -13,9 +13,9 @@ from pmaplab.memory import DEFAULT_STORE_BUFFER
 from pmaplab.native.choose import AUTO, ENGINES, PYTHON, Engine
 from pmaplab.native.engine import cores
 from pmaplab.report.accepted import Acceptance, read_accepted
-from pmaplab.search.bfs import Limits
 from pmaplab.search.reductions import AUTO as AUTO_REDUCTIONS
 from pmaplab.search.reductions import REDUCTIONS, SEARCH_REDUCTIONS, WORTH, parse_reductions
+from pmaplab.search.result import Limits
 from pmaplab.system import Bounds, default_bounds, scenario_names
 from pmaplab.tree import SCENARIOS
 

@@ -13,7 +13,7 @@ from pmaplab.native.build import worker
 from pmaplab.native.prepared import Prepared
 from pmaplab.native.protocol import Question, ask
 from pmaplab.native.symmetry import closed
-from pmaplab.search.bfs import Progress
+from pmaplab.search.result import Progress
 from pmaplab.search.symmetry import Symmetry
 
 

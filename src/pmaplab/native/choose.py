@@ -11,9 +11,9 @@ from pmaplab.native.build import NoCompiler
 from pmaplab.native.codegen import Unsupported
 from pmaplab.native.engine import NotNative, search_natively
 from pmaplab.native.prepared import Prepared
-from pmaplab.search.bfs import Limits, Progress, Result
 from pmaplab.search.reduced import search_reduced
 from pmaplab.search.reductions import NO_REDUCTIONS, Reductions
+from pmaplab.search.result import Limits, Progress, Result
 from pmaplab.system import System
 
 AUTO, NATIVE, PYTHON = "auto", "native", "python"

@@ -96,9 +96,7 @@ class _Generator:
     def generate(self) -> str:
         program, out = self.program, self.out
         _check_supported(program)
-        agents = [agent.entry for agent in program.agents]
-        asked = [i.function for i in program.invariants] + list(program.exempt_when.values())
-        wanted = reachable_functions(program, [*agents, *asked])
+        wanted = reachable_functions(program, [*program.entries, *program.observers])
         functions = [program.functions[name] for name in sorted(wanted)]
         atomics = [function for function in functions if function.atomic]
         plain = [f for f in functions if not f.atomic and f.name in self.layout.frames]
@@ -367,7 +365,7 @@ class _PlainWriter(_Writer):
         super().__init__(owner, function, out)
         self.frame = owner.layout.frames[function.name]
         self.live = owner.layout.liveness[function.name]
-        self.is_entry = any(agent.entry == function.name for agent in owner.program.agents)
+        self.is_entry = function.name in owner.program.entries
 
     @property
     def registers(self) -> list[str]:

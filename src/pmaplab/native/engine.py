@@ -15,9 +15,16 @@ from pmaplab.native.prepared import Prepared
 from pmaplab.native.protocol import NOTHING_AT_REST, Question, RestQuestion
 from pmaplab.native.readback import NativeError, Readback
 from pmaplab.native.reduced import ReducedSearch
-from pmaplab.search.bfs import (
+from pmaplab.search.begun import BegunSearch
+from pmaplab.search.interpreter import Interpreter
+from pmaplab.search.ownership import Broken
+from pmaplab.search.projection import Members, Projected, RestMarks, projection_of
+from pmaplab.search.reduced import (
+    went_back,
+)
+from pmaplab.search.reductions import NO_REDUCTIONS, Reductions
+from pmaplab.search.result import (
     STOPPED_FIRST,
-    BegunSearch,
     Limits,
     Progress,
     Rest,
@@ -26,13 +33,6 @@ from pmaplab.search.bfs import (
     seconds_reached,
     states_reached,
 )
-from pmaplab.search.interpreter import Interpreter
-from pmaplab.search.ownership import Broken
-from pmaplab.search.projection import Members, Projected, RestMarks, projection_of
-from pmaplab.search.reduced import (
-    went_back,
-)
-from pmaplab.search.reductions import NO_REDUCTIONS, Reductions
 from pmaplab.search.run import Move
 from pmaplab.system import System
 

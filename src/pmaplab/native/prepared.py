@@ -10,7 +10,7 @@ from typing import Any
 from pmaplab.ir.nodes import THREAD
 from pmaplab.native.codegen import generate
 from pmaplab.native.groups import components
-from pmaplab.search.bfs import BegunSearch
+from pmaplab.search.begun import BegunSearch
 from pmaplab.search.interpreter import State
 from pmaplab.search.ownership import Rules
 from pmaplab.search.projection import rest_marks

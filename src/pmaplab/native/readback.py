@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from pmaplab.native.protocol import WORD
-from pmaplab.search.bfs import ASSERTIONS, PROGRESS, BegunSearch, Violation, stuck_failure
+from pmaplab.search.begun import BegunSearch
 from pmaplab.search.interpreter import State
 from pmaplab.search.ownership import Broken, Rules
+from pmaplab.search.result import ASSERTIONS, PROGRESS, Violation, stuck_failure
 from pmaplab.search.run import Move
 from pmaplab.search.symmetry import Kind, Symmetry, ToldApart
 from pmaplab.search.translate import DONE

@@ -14,7 +14,7 @@ from rich.text import Text
 from pmaplab.errors import caret
 from pmaplab.ir.nodes import STORE_BUFFER, THREAD
 from pmaplab.machine.modes import TSO
-from pmaplab.search.bfs import ASSERTIONS
+from pmaplab.search.result import ASSERTIONS
 from pmaplab.trace.record import Change, Trace, TraceStep
 
 # So many steps at the end are always shown.

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 from pmaplab.ir.nodes import STORE_BUFFER
 from pmaplab.report.accepted import Acceptance
-from pmaplab.search.bfs import ASSERTIONS, PROGRESS, Limits, Progress, Result, Violation, search
+from pmaplab.search.bfs import search
+from pmaplab.search.result import ASSERTIONS, PROGRESS, Limits, Progress, Result, Violation
 from pmaplab.search.run import Runner
 from pmaplab.spec import RunSpec
 from pmaplab.system import System

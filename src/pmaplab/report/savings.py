@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from pmaplab.native.choose import Engine, search_with
-from pmaplab.search.bfs import Limits, Progress, Result
 from pmaplab.search.reduced import DisagreementError
 from pmaplab.search.reductions import Chosen
+from pmaplab.search.result import Limits, Progress, Result
 from pmaplab.spec import RunSpec
 
 

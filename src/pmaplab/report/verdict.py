@@ -22,7 +22,7 @@ from pmaplab.native.prepared import Prepared
 from pmaplab.report.accepted import Acceptance, check_properties
 from pmaplab.report.otherwise import Accepted, Otherwise, search_otherwise
 from pmaplab.report.savings import Saved, savings
-from pmaplab.search.bfs import ASSERTIONS, PROGRESS, Limits, Progress, Result
+from pmaplab.search.result import ASSERTIONS, PROGRESS, Limits, Progress, Result
 from pmaplab.search.symmetry import ToldApart
 from pmaplab.spec import RunSpec, showing_source
 from pmaplab.system import Bounds, System

@@ -9,29 +9,33 @@ ends the run that it happens in, as a panic does.
 
 from __future__ import annotations
 
-import builtins
 import gc
 import time
 from array import array
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
 
 from pmaplab.errors import ModelError
-from pmaplab.generations import check_own
-from pmaplab.ir.nodes import THREAD, Instruction, Terminator
-from pmaplab.search.interpreter import Failure, Interpreter, State
+from pmaplab.ir.nodes import THREAD
+from pmaplab.search.begun import BegunSearch
+from pmaplab.search.interpreter import Failure, State
 from pmaplab.search.projection import Projected, project, projection_of, rest_marks, rests
-from pmaplab.search.run import Move, Runner
-from pmaplab.search.symmetry import ToldApart
+from pmaplab.search.result import (
+    ASSERTIONS,
+    PROGRESS,
+    STOPPED_FIRST,
+    Limits,
+    Progress,
+    Rest,
+    Result,
+    Violation,
+    seconds_reached,
+    states_reached,
+    stuck_failure,
+)
+from pmaplab.search.run import Move
 from pmaplab.search.translate import DONE
 from pmaplab.system import System
-
-Seen = TypeVar("Seen", bound=Hashable)
-
-ASSERTIONS = "assertions"
-PROGRESS = "progress"
 
 # Room for the number of an agent's part in a packed state.
 PART_BITS = 24
@@ -39,117 +43,6 @@ PART_MASK = (1 << PART_BITS) - 1
 
 # States between two looks at the limits, and reports of progress.
 LOOK_EVERY = 8192
-
-STOPPED_FIRST = "the first counterexample ends the search"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What ends a search early: it is then `incomplete`.
-
-    ``memory`` is in bytes; the native engine alone heeds it.
-    """
-
-    states: int | None = None
-    seconds: float | None = None
-    memory: int | None = None
-
-    def left(self, started: float) -> Limits:
-        """Those of a second search, where the first began at ``started``, in seconds of
-        the monotonic clock."""
-        if self.seconds is None:
-            return self
-        return replace(self, seconds=max(1e-3, self.seconds - (time.monotonic() - started)))
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """A property that fails after ``moves`` (the prefix included)."""
-
-    property: str
-    moves: tuple[Move, ...]
-    failure: Failure | None
-    cpu: int
-
-    @builtins.property  # the field of that name hides it here
-    def steps(self) -> int:
-        return len(self.moves)
-
-
-@dataclass
-class Rest(Generic[Seen]):
-    """The states in which every CPU is at rest, by what was asked of their
-    memory: the first state of each kind, and the moves to it."""
-
-    first: dict[Seen, int]
-    path: Callable[[int], tuple[Move, ...]]
-
-
-@dataclass
-class Result:
-    """What a search found.
-
-    ``complete`` says that every reachable state was visited; ``stopped`` says
-    why not.  ``bring_up`` are the moves before the search, which begins in the
-    state ``start``.  ``violations`` holds a shortest counterexample by property.
-    ``finals`` are the memories, if they were asked for, of the states in which
-    every thread is done and nothing moves any more.  ``build_seconds`` is what
-    compiling took, apart from ``seconds``; ``note`` says why another engine
-    than the one asked for did the search, ``odds`` how probable it is that a state
-    was missed, where that is possible.  ``memory`` is what the search took at its end,
-    in bytes, where the engine says so.  ``reductions`` were used, and ``passed`` states
-    on the way not kept, ``images`` of kept states by the ``symmetries`` of these names;
-    ``told_apart`` are those that are none.  Or the search was done again without,
-    because something fails.  ``broken_facts`` says of ownership facts why they were not
-    used.  ``projected`` is what the states of a complete search hold in memory, if that
-    was asked for.
-    """
-
-    properties: tuple[str, ...]
-    states: int = 0
-    transitions: int = 0
-    depth: int = 0
-    bring_up: tuple[Move, ...] = ()
-    start: State = ()
-    complete: bool = False
-    stopped: str | None = None
-    seconds: float = 0.0
-    violations: dict[str, Violation] = field(default_factory=dict)
-    exemptions_used: set[str] = field(default_factory=set)
-    reached: frozenset[str] = frozenset()
-    unreached: tuple[str, ...] = ()
-    engine: str = "python"
-    build_seconds: float = 0.0
-    note: str | None = None
-    odds: float | None = None
-    memory: int | None = None
-    reductions: tuple[str, ...] = ()
-    passed: int = 0
-    images: int = 0
-    symmetries: tuple[str, ...] = ()
-    told_apart: tuple[ToldApart, ...] = ()
-    searched_again: bool = False
-    broken_facts: tuple[str, ...] = ()
-    finals: tuple[State, ...] = ()
-    rest: Rest[Any] | None = None
-    projected: Projected | None = None
-
-    @property
-    def first(self) -> Violation | None:
-        """The shortest of all counterexamples."""
-        return min(self.violations.values(), key=lambda v: v.steps, default=None)
-
-    def verdict(self, name: str | None = None) -> str:
-        """``violated``, ``incomplete``, ``vacuous`` or ``holds``, of one
-        property or of all."""
-        if self.violations if name is None else name in self.violations:
-            return "violated"
-        if not self.complete:
-            return "incomplete"
-        return "vacuous" if self.unreached else "holds"
-
-
-Progress = Callable[[int, int, int], None]
 
 
 def search(
@@ -199,82 +92,6 @@ def unpaused() -> Iterator[None]:
     finally:
         if collecting:
             gc.enable()
-
-
-def states_reached(limit: int) -> str:
-    """Why a search stops at a limit of states."""
-    return f"the limit of {limit} states is reached"
-
-
-def seconds_reached(limit: float) -> str:
-    """Why a search stops at a limit of time."""
-    return f"the limit of {limit:g} seconds is reached"
-
-
-class BegunSearch:
-    """What every search does before its first state: the bring-up, judged.
-
-    ``interpreter`` is that of the search, ``prefix`` the moves of the bring-up.
-    """
-
-    def __init__(self, system: System, judge_bring_up: bool) -> None:
-        self.system = system
-        self.judge_bring_up = judge_bring_up
-        self.interpreter = Interpreter(system.program)
-        names = dict.fromkeys(i.property for i in system.program.invariants if i.property)
-        self.result = Result((*names, ASSERTIONS, PROGRESS))
-        self.prefix: tuple[Move, ...] = ()
-
-    def begin(self) -> bool:
-        """Run the bring-up; False when it ends in a failure."""
-        result, runner = self.result, Runner(self.system, proper=self.interpreter)
-        self._judge_prefix(runner)
-        ended = False
-        while runner.in_bring_up and not ended:
-            ended = runner.bring_up_step() is not None
-            self._judge_prefix(runner)
-        self.prefix = result.bring_up = tuple(runner.moves)
-        result.start = runner.state
-        if ended:
-            result.stopped = "an assertion fails before the bring-up is over"
-        if self.system.unbounded:
-            check_own(self.interpreter.layout, result.start)
-        # What was looked at before the search is no part of it.
-        self.interpreter.forget()
-        return not ended
-
-    def judge(self, state: State) -> list[tuple[str, int, Failure]]:
-        """The properties that fail in ``state``; notes the exemptions used."""
-        result: list[tuple[str, int, Failure]] = []
-        for number, cpu, failure, inside in self.interpreter.broken(state):
-            if inside:
-                for name, bit in self.interpreter.regions.items():
-                    if inside & bit:
-                        self.result.exemptions_used.add(name)
-            else:
-                result.append((self.system.program.invariants[number].property, cpu, failure))
-        return result
-
-    def _judge_prefix(self, runner: Runner) -> None:
-        if not self.judge_bring_up:
-            return
-        moves, found = tuple(runner.moves), []
-        if runner.failure is not None:
-            cpu = self.system.program.agents[moves[-1][0]].cpu
-            found.append((ASSERTIONS, cpu, runner.failure))
-        else:
-            found += self.judge(self.interpreter.split(runner.state)[0])
-        for name, cpu, failure in found:
-            self.result.violations.setdefault(name, Violation(name, moves, failure, cpu))
-
-    def note_labels(self, reached: frozenset[str]) -> None:
-        """Put the labels that were reached into the result."""
-        self.result.reached = reached
-        self.result.unreached = tuple(each for each in self.must_reach() if each not in reached)
-
-    def must_reach(self) -> Sequence[str]:
-        """The labels without which a search is vacuous."""
-        return self.system.program.must_reach
 
 
 class Search(BegunSearch):
@@ -550,12 +367,3 @@ class Search(BegunSearch):
         function, item = self.interpreter.code.places[part[0]]
         failure = stuck_failure(cpu, function, item)
         self.result.violations[PROGRESS] = Violation(PROGRESS, self._path(number), failure, cpu)
-
-
-def stuck_failure(cpu: int, function: str, item: Instruction | Terminator) -> Failure:
-    """The failure of a CPU that stands at ``item`` for good."""
-    return Failure(PROGRESS, stuck_message(cpu), function, item.loc)
-
-
-def stuck_message(cpu: int) -> str:
-    return f"CPU {cpu} has work left and can never go on"

@@ -17,16 +17,8 @@ from typing import NoReturn
 
 from pmaplab.errors import ModelError
 from pmaplab.ir.effects import bits
-from pmaplab.search.bfs import (
-    BegunSearch,
-    Limits,
-    Progress,
-    Result,
-    Search,
-    search,
-    states_reached,
-    unpaused,
-)
+from pmaplab.search.begun import BegunSearch
+from pmaplab.search.bfs import Search, search, unpaused
 from pmaplab.search.independence import MOST_PASSED, alone, independence
 from pmaplab.search.interpreter import Attempt, Interpreter, State
 from pmaplab.search.ownership import Broken, Rules
@@ -36,6 +28,7 @@ from pmaplab.search.reductions import (
     FailureFoundError,
     Reductions,
 )
+from pmaplab.search.result import Limits, Progress, Result, states_reached
 from pmaplab.search.symmetric import Found, search_symmetric
 from pmaplab.search.translate import DONE
 from pmaplab.system import System

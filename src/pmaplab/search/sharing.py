@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from pmaplab.ir.nodes import Block, Branch, Function, Jump, Program, Terminator
 from pmaplab.ir.printer import print_program
-from pmaplab.search.bfs import Limits, Violation, search
+from pmaplab.search.bfs import search
+from pmaplab.search.result import Limits, Violation
 from pmaplab.search.run import Move
 from pmaplab.system import System
 

@@ -10,8 +10,8 @@ from typing import Literal
 
 from pmaplab.errors import ModelError, UsageError, did_you_mean
 from pmaplab.ir.nodes import Sometimes
-from pmaplab.search.bfs import stuck_failure
 from pmaplab.search.interpreter import Choices, Effects, Failure, Interpreter, State
+from pmaplab.search.result import stuck_failure
 from pmaplab.search.run import Move
 from pmaplab.search.translate import DONE
 from pmaplab.system import System

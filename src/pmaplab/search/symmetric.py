@@ -17,9 +17,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pmaplab.errors import ModelError
-from pmaplab.search.bfs import PART_BITS, Limits, Progress, Result, Search, unpaused
+from pmaplab.search.bfs import PART_BITS, Search, unpaused
 from pmaplab.search.interpreter import Failure, Interpreter, State
 from pmaplab.search.reductions import SYMMETRY, FailureFoundError
+from pmaplab.search.result import Limits, Progress, Result
 from pmaplab.search.symmetry import Kind, Permutation, Symmetry, ToldApart, symmetry_of
 from pmaplab.system import System
 

@@ -15,8 +15,8 @@ from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.layout import Cell, Layout
 from pmaplab.ir.nodes import STORE_BUFFER, Instruction, Load, Program, Terminator
 from pmaplab.ir.walk import instructions
-from pmaplab.search.bfs import PROGRESS, Violation, stuck_message
 from pmaplab.search.interpreter import Choices, Executed, Failure, State
+from pmaplab.search.result import PROGRESS, Violation, stuck_message
 from pmaplab.search.run import Runner
 from pmaplab.spec import RunSpec
 from pmaplab.system import System

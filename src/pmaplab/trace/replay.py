@@ -7,8 +7,8 @@ from typing import NoReturn
 
 from pmaplab.errors import InputError, PmaplabError, TraceError
 from pmaplab.ir.nodes import THREAD
-from pmaplab.search.bfs import ASSERTIONS, PROGRESS, stuck_failure
 from pmaplab.search.interpreter import Failure, Interpreter, State
+from pmaplab.search.result import ASSERTIONS, PROGRESS, stuck_failure
 from pmaplab.system import System
 from pmaplab.trace.record import Change, Recorder, Trace, TraceStep
 

@@ -12,7 +12,7 @@ from pmaplab.errors import UsageError, did_you_mean
 from pmaplab.kept_begun import begun
 from pmaplab.machine.modes import TSO
 from pmaplab.native.choose import Engine, search_with
-from pmaplab.search.bfs import Limits, Progress, Result, Violation
+from pmaplab.search.result import Limits, Progress, Result, Violation
 from pmaplab.search.sharing import Begun
 from pmaplab.spec import RunSpec
 from pmaplab.trace.record import Trace, record

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pmaplab.machine.modes import find_mode
-from pmaplab.search.bfs import Result, search
+from pmaplab.search.bfs import search
+from pmaplab.search.result import Result
 from pmaplab.spec import RunSpec
 from pmaplab.system import Bounds, System
 from pmaplab.tree import TreeSpec

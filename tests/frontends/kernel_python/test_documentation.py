@@ -14,7 +14,8 @@ from pmaplab.frontends.kernel_python.intrinsics import RESERVED, KernelIntrinsic
 from pmaplab.frontends.kernel_python.source import parse_source, read_source
 from pmaplab.ir.verify import verify
 from pmaplab.machine.modes import MODES
-from pmaplab.search.bfs import ASSERTIONS, search
+from pmaplab.search.bfs import search
+from pmaplab.search.result import ASSERTIONS
 from pmaplab.system import Bounds, build_system, options
 
 PAGE = Path(__file__).parents[3] / "docs" / "kernel-python.md"
