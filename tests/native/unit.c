@@ -293,15 +293,15 @@ static void check_kept(void)
 static void check_memory(void)
 {
 	size_t before = pages_spare();
-	char *pages = pages_map(3 << 12, 0), *again;
+	char *pages = pages_map(3 << 15, 0), *again;
 
 	CHECK(pages != NULL);
 	pages[5] = 1;
-	pages_unmap(pages, 3 << 12);
-	CHECK(pages_spare() == before + (3 << 12));
-	again = pages_map(3 << 12, 0);
+	pages_unmap(pages, 3 << 15);
+	CHECK(pages_spare() == before + (3 << 15));
+	again = pages_map(3 << 15, 0);
 	CHECK(again == pages && again[5] == 0 && pages_spare() == before);
-	pages_unmap(again, 3 << 12);
+	pages_unmap(again, 3 << 15);
 }
 
 /* What lies far back goes into a file, and can be read and changed there. */

@@ -3,11 +3,14 @@
 
 #include <pthread.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 enum {
+	LINE_BYTES = 64,
+	SMALL = 32 << 10,	/* bytes that are no matter for whole pages */
 	HUGE_PAGE = 2 << 20,
 	MOST_UNKNOWN = 1 << 30,
 	MOST_SPARE = 64,
@@ -54,10 +57,21 @@ static int keep_spare(void *pages, size_t bytes)
 	return kept;
 }
 
+static void *small_map(size_t bytes)
+{
+	size_t room = (bytes + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
+	void *lines = aligned_alloc(LINE_BYTES, room);
+
+	return lines == NULL ? NULL : memset(lines, 0, room);
+}
+
 void *pages_map(size_t bytes, int huge)
 {
-	void *pages = bytes < HUGE_PAGE ? take_spare(bytes) : NULL;
+	void *pages;
 
+	if (bytes <= SMALL)
+		return small_map(bytes);
+	pages = bytes < HUGE_PAGE ? take_spare(bytes) : NULL;
 	if (pages != NULL)
 		return memset(pages, 0, bytes);
 	pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
@@ -104,7 +118,9 @@ void *pages_reserve(size_t least, size_t *room)
 
 void pages_unmap(void *pages, size_t bytes)
 {
-	if (pages != NULL && !keep_spare(pages, bytes))
+	if (bytes <= SMALL)
+		free(pages);
+	else if (pages != NULL && !keep_spare(pages, bytes))
 		(void)munmap(pages, bytes);
 }
 

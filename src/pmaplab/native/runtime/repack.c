@@ -524,10 +524,11 @@ enum laid_out repack(struct search *s, int anew)
 		return NO_MEMORY;
 	for (unsigned i = 0; i < s->threads; i++) {
 		for (unsigned n = 0; n < s->thread[i].batch_count; n++) {
-			struct pending *p = &s->thread[i].batch[n];
+			struct thread *t = &s->thread[i];
 
-			p->from = moved_fields(&c, &p->from);
-			p->to = moved_fields(&c, &p->to);
+			t->batch[n].to = moved_fields(&c, &t->batch[n].to);
+			if (t->batch[n].runs)
+				t->running[n].first = moved_fields(&c, &t->running[n].first);
 		}
 	}
 	if (c.anew) {

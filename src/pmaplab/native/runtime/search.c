@@ -104,11 +104,11 @@ static int flush(struct thread *t)
 	return 0;
 }
 
-/* The lanes in which a state of the batch differs from the one before, asked for. */
-static void note_changed(struct search *s, struct pending *p)
+/* The lanes in which a state of the batch differs from that which was expanded, asked for. */
+static void note_changed(struct search *s, struct pending *p, const struct wide *from)
 {
 	for (unsigned n = 0; n < LANES; n++) {
-		if (p->to.lane[n] != p->from.lane[n]) {
+		if (p->to.lane[n] != from->lane[n]) {
 			p->changed |= 1u << n;
 			lane_prefetch(&s->lane[n], p->to.lane[n]);
 		}
@@ -139,7 +139,7 @@ static int run_batch(struct thread *t)
 			how = run_once(t, r, &p->to, &p->concerns);
 			if (how == WAITING) {
 				p->runs = 0;
-				note_changed(s, p);
+				note_changed(s, p, &r->first);
 				continue;
 			}
 			if (how != EXPANDED)
@@ -223,7 +223,6 @@ static int emit(struct thread *t, const struct wide *state, word key)
 	for (unsigned i = 0; i < t->found_count; i++) {
 		struct pending *p = &t->batch[t->batch_count];
 
-		p->from = *state;
 		p->to = successor(state, &t->found[i]);
 		p->key = key;
 		p->concerns = concerns_of(s, &t->found[i]);
@@ -231,8 +230,11 @@ static int emit(struct thread *t, const struct wide *state, word key)
 		p->images = 0;
 		p->runs = s->reduction != NULL;
 		if (p->runs) {
-			t->running[t->batch_count].agent = 0;
-			t->running[t->batch_count].steps = 0;
+			struct running *r = &t->running[t->batch_count];
+
+			r->first = *state;
+			r->agent = 0;
+			r->steps = 0;
 		}
 		if (s->symmetry != NULL) {
 			unsigned by;
@@ -243,7 +245,7 @@ static int emit(struct thread *t, const struct wide *state, word key)
 		}
 		t->batch_count++;
 		if (!p->runs)
-			note_changed(s, p);
+			note_changed(s, p, state);
 	}
 	return 0;
 }

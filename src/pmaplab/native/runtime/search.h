@@ -162,13 +162,14 @@ struct around {
 /* A state whose steps that are alone are taken. */
 struct running {
 	struct around around;
+	struct wide first;	/* the state that was expanded */
 	struct wide from;	/* the state before the last step */
 	unsigned agent;		/* who took it */
 	uint64_t steps;
 };
 
 struct pending {
-	struct wide from, to;
+	struct wide to;
 	word key;		/* right but for the lanes in `changed` */
 	uint64_t concerns;	/* units, one bit each */
 	uint64_t home;		/* its place in the store */
