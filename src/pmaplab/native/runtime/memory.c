@@ -10,14 +10,14 @@
 
 enum {
 	LINE_BYTES = 64,
-	SMALL = 32 << 10,	/* bytes that are no matter for whole pages */
+	SMALL = 32 << 10,	/* so few bytes come from the heap */
 	HUGE_PAGE = 2 << 20,
 	MOST_UNKNOWN = 1 << 30,
 	MOST_SPARE = 64,
 	MOST_SPARE_BYTES = 16 << 20
 };
 
-/* Small ones that were given back: to clear them takes less than to get others. */
+/* Of middle size, given back: to clear them takes less than to get others. */
 static struct {
 	void *pages;
 	size_t bytes;

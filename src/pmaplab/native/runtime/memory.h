@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Zeroed pages, which take memory only where they are written; NULL when there
- * is no room.  `huge` asks for huge pages. */
+/* Zeroed pages, or lines of the cache where it is little: many take memory only where they
+ * are written; NULL when there is no room.  `huge` asks for huge pages. */
 void *pages_map(size_t bytes, int huge);
 /* Pages with anything in them. */
 void *pages_any(size_t bytes);
