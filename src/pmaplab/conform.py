@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 from pmaplab.errors import ModelError
 from pmaplab.ir.layout import Layout
+from pmaplab.native.asking import NotNative
 from pmaplab.native.build import NoCompiler
 from pmaplab.native.choose import DEFAULT_ENGINE, NATIVE, PYTHON, Engine, not_native
 from pmaplab.native.codegen import Unsupported
-from pmaplab.native.engine import NotNative, RestCells, search_natively
+from pmaplab.native.engine import RestCells, search_natively
 from pmaplab.search.bfs import search
 from pmaplab.search.interpreter import State
 from pmaplab.search.result import Limits, Progress, Rest

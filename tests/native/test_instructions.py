@@ -8,7 +8,8 @@ import pytest
 
 from native.compare import same
 from pmaplab.errors import ModelError
-from pmaplab.native.engine import NotNative, search_natively
+from pmaplab.native.asking import NotNative
+from pmaplab.native.engine import search_natively
 from pmaplab.search import interpreter
 from pmaplab.search.bfs import search
 from pmaplab.search.result import ASSERTIONS, PROGRESS

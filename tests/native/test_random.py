@@ -8,7 +8,7 @@ from hypothesis import given, reject, settings
 from ir.runnable import concurrent_programs, placed, quick, runnable_programs
 from native.compare import same
 from pmaplab.ir.nodes import Program
-from pmaplab.native.engine import NotNative
+from pmaplab.native.asking import NotNative
 from pmaplab.search import interpreter, translate
 from pmaplab.search.bfs import search
 from pmaplab.search.result import Limits

@@ -11,7 +11,8 @@ from golden import Golden
 from native.compare import summary
 from pmaplab.machine.modes import MODES, find_mode
 from pmaplab.native import engine
-from pmaplab.native.engine import NotNative, search_natively
+from pmaplab.native.asking import NotNative
+from pmaplab.native.engine import search_natively
 from pmaplab.search.bfs import search
 from pmaplab.search.interpreter import Interpreter
 from pmaplab.search.result import Limits

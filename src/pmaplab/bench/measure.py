@@ -29,9 +29,10 @@ from pmaplab.exports.header import About
 from pmaplab.exports.murphi import murphi
 from pmaplab.exports.promela import promela
 from pmaplab.exports.steps import StepSystem
+from pmaplab.native.asking import NotNative
 from pmaplab.native.build import NoCompiler
 from pmaplab.native.codegen import Unsupported
-from pmaplab.native.engine import NotNative, search_natively
+from pmaplab.native.engine import search_natively
 from pmaplab.search.bfs import search
 from pmaplab.search.reductions import NO_REDUCTIONS, parse_reductions
 from pmaplab.search.result import PROGRESS

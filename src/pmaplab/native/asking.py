@@ -17,8 +17,8 @@ from pmaplab.search.result import Progress
 from pmaplab.search.symmetry import Symmetry
 
 
-class TooWide(Exception):
-    """There are no components with which the states fit into the worker's words."""
+class NotNative(Exception):
+    """What this search does is beyond the native engine."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Asking:
     def ask(self, question: Question, group: Symmetry | None = None) -> dict[str, Any]:
         """The answer; ``group`` are the permutations that the question is asked with.
 
-        Raises TooWide and WorkerDied.
+        Raises NotNative, where there are no components with which the states fit into the
+        worker's words, and WorkerDied.
         """
         for parts in self._components(group):
             asked = replace(question, components=parts)
@@ -63,8 +64,8 @@ class Asking:
             if answer["stopped"] != "wide":
                 return answer
             if self.checkpoint is not None:
-                raise TooWide("with other components a checkpoint is of no use")
-        raise TooWide("the states are too many for its words")
+                raise NotNative("with other components a checkpoint is of no use")
+        raise NotNative("the states are too many for its words")
 
     def resumes(self, question: Question, group: Symmetry | None = None) -> bool:
         """Whether there is a checkpoint of this search."""

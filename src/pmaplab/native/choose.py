@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pmaplab.errors import UsageError
+from pmaplab.native.asking import NotNative
 from pmaplab.native.build import NoCompiler
 from pmaplab.native.codegen import Unsupported
-from pmaplab.native.engine import NotNative, search_natively
+from pmaplab.native.engine import search_natively
 from pmaplab.native.prepared import Prepared
 from pmaplab.search.reduced import search_reduced
 from pmaplab.search.reductions import NO_REDUCTIONS, Reductions

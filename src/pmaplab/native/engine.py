@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic
 
-from pmaplab.native.asking import Asking, TooWide
+from pmaplab.native.asking import Asking, NotNative
 from pmaplab.native.prepared import Prepared
 from pmaplab.native.protocol import NOTHING_AT_REST, Question, RestQuestion
 from pmaplab.native.readback import NativeError, Readback
@@ -42,10 +42,6 @@ LANE_BITS = 63
 FINGERPRINT_BITS = 64
 # How an error of the worker came about, as the runtime has it.
 NOT_MODELLED = 4
-
-
-class NotNative(Exception):
-    """What this search does is beyond the native engine."""
 
 
 def cores() -> int:
@@ -187,13 +183,10 @@ class _NativeSearch(BegunSearch):
                 ownership=prepared.ownership,
             )
             reduced = ReducedSearch(self, asking, question, back, limits, started)
-            try:
-                answer = reduced.answer(reductions)
-                if answer is None:
-                    rest = limits.left(started)
-                    answer = asking.ask(replace(question, seconds=rest.seconds or 0))
-            except TooWide as error:
-                raise NotNative(str(error)) from None
+            answer = reduced.answer(reductions)
+            if answer is None:
+                rest = limits.left(started)
+                answer = asking.ask(replace(question, seconds=rest.seconds or 0))
             result.seconds = time.monotonic() - started
             self._take(prepared, answer, limits, back)
             self.way_found = back.way

@@ -41,7 +41,7 @@ class ReducedSearch:
         """The answer of a reduced search, or that of a short one; None where the search is
         to be done without reductions.  The result says what was reduced.
 
-        Raises TooWide and WorkerDied.
+        Raises NotNative and WorkerDied.
         """
         if not reductions.names or self.asking.resumes(self.question):
             return None

@@ -15,9 +15,10 @@ from pmaplab.ir.walk import instructions
 from pmaplab.kept_systems import KeptSystem, key_of, load, store
 from pmaplab.machine.modes import SC, TSO
 from pmaplab.memory import memory_assumptions
+from pmaplab.native.asking import NotNative
 from pmaplab.native.build import NoCompiler
 from pmaplab.native.choose import DEFAULT_ENGINE, PYTHON, Engine, search_with
-from pmaplab.native.engine import NotNative, search_prepared
+from pmaplab.native.engine import search_prepared
 from pmaplab.native.prepared import Prepared
 from pmaplab.report.accepted import Acceptance, check_properties
 from pmaplab.report.otherwise import Accepted, Otherwise, search_otherwise

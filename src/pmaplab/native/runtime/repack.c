@@ -239,6 +239,9 @@ static int is_placed(word key)
 static const struct wide *move_next(const struct search *s, const struct change *c,
     struct moving *m, uint64_t at)
 {
+	/* Those passed over are not asked for. */
+	if (m->next < at)
+		m->next = at;
 	for (; m->next < m->to && m->next < at + AHEAD; m->next++) {
 		struct wide *state = &m->state[m->next % AHEAD];
 		word key = history_get(&s->history, m->next);
@@ -318,7 +321,6 @@ static void change_range(struct search *s, void *change, uint64_t from, uint64_t
 		} else if (is_placed(key)) {
 			result = of_placed_key(s, key);
 		} else {
-			moving.next = moving.next > at ? moving.next : at;
 			(void)key_of_state(s, move_next(s, c, &moving, at), ALL_LANES, 0, &result);
 		}
 		history_set(&s->history, at, result | (key & (word)1 << FLAG_BIT));
@@ -458,7 +460,6 @@ static void fill_range(struct search *s, void *filling, uint64_t from, uint64_t 
 
 		if (is_placed(key))
 			continue;
-		moving.next = moving.next > at ? moving.next : at;
 		state = move_next(s, f->change, &moving, at);
 		for (unsigned i = 0; i < LANES; i++) {
 			if (lane_number(&s->lane[i], state->lane[i], 1, &number[i])) {

@@ -203,11 +203,10 @@ static inline uint64_t low_part(uint64_t low, uint64_t distance)
 	return low | distance + 1 << DISTANCE_SHIFT;
 }
 
-/* In one of so many tries. */
-static inline enum stored put_within(struct store *store, uint64_t low, uint32_t upper,
-    uint64_t home, uint64_t farthest)
+static inline enum stored put_part(struct store *store, uint64_t low, uint32_t upper,
+    uint64_t home)
 {
-	for (uint64_t distance = 0; distance < farthest; distance++) {
+	for (uint64_t distance = 0; distance < FARTHEST; distance++) {
 		uint64_t *bucket = bucket_at(store, low, home, distance);
 		uint64_t wanted = low_part(low, distance);
 
@@ -236,7 +235,7 @@ static inline enum stored put_within(struct store *store, uint64_t low, uint32_t
 
 enum stored store_put(struct store *store, word state, uint64_t home)
 {
-	return put_within(store, low_of(state), upper_of(store, state), home, FARTHEST);
+	return put_part(store, low_of(state), upper_of(store, state), home);
 }
 
 uint64_t *store_find(const struct store *store, word state)
@@ -368,7 +367,6 @@ int store_spread(struct store *store, uint64_t before, uint64_t from, uint64_t t
     struct aside *aside)
 {
 	struct store old = *store;
-
 	/* Others put beside the borders of where this part goes. */
 	uint64_t first = scaled(store, before, from) + 1, last = scaled(store, before, to);
 
@@ -416,8 +414,8 @@ int store_put_back(struct store *store, struct aside *aside)
 		if (at >= AHEAD_HOMES) {
 			const struct moving_slot *slot = &aside->slot[at - AHEAD_HOMES];
 
-			if (put_within(store, slot->low, slot->upper, home_of_hash(store, slot->hash),
-			    FARTHEST) == STORE_FULL)
+			if (put_part(store, slot->low, slot->upper,
+			    home_of_hash(store, slot->hash)) == STORE_FULL)
 				status = -1;
 		}
 		if (at < aside->count)
