@@ -31,7 +31,7 @@ static word state_number(uint64_t number, unsigned bits)
 
 static enum stored put(struct store *store, word state)
 {
-	return store_put(store, state, store_prefetch(store, state));
+	return store_put(store, state, store_home(store, state));
 }
 
 /* Everything that was put is there, once, also after it has moved. */

@@ -103,7 +103,7 @@ static void mark_waiting(struct search *s, void *what, uint64_t from, uint64_t t
 			word later = history_get(&s->history, next);
 
 			if (later != plain_key(later))
-				(void)store_prefetch(&s->store, stored(s, plain_key(later)));
+				store_prefetch(&s->store, store_home(&s->store, stored(s, plain_key(later))));
 		}
 		if (key == plain_key(key))
 			continue;
@@ -149,7 +149,7 @@ static int foresee_waiting(struct thread *t, struct waiting *some, unsigned coun
 	for (unsigned i = 0; i < count; i++) {
 		for (unsigned n = 0; n < LANES; n++)
 			__builtin_prefetch(&s->lane[n].content[lane_part(s, some[i].key, n)]);
-		(void)store_prefetch(&s->store, stored(s, some[i].key));
+		store_prefetch(&s->store, store_home(&s->store, stored(s, some[i].key)));
 	}
 	for (unsigned i = 0; i < count; i++) {
 		some[i].state = state_of_key(s, some[i].key);
@@ -187,7 +187,7 @@ static int foresee_waiting(struct thread *t, struct waiting *some, unsigned coun
 			continue;
 		if (key_of_state(s, &w->to, w->changed, 0, &w->first))
 			return -1;
-		(void)store_prefetch(&s->store, stored(s, w->first));
+		store_prefetch(&s->store, store_home(&s->store, stored(s, w->first)));
 	}
 	return 0;
 }

@@ -137,8 +137,10 @@ int steps_fit(struct search *s)
 		if (widen_masks(s, &s->agent[i].own) || widen_masks(s, &s->agent[i].idle))
 			return -1;
 	}
-	for (unsigned i = 0; i < s->threads; i++)
+	for (unsigned i = 0; i < s->threads; i++) {
 		s->thread[i].is_unpacked = 0;
+		batch_forget(&s->thread[i]);
+	}
 	return s->symmetry == NULL ? 0 : symmetry_fit(s);
 }
 

@@ -79,9 +79,11 @@ static void put_range(struct search *s, void *full, uint64_t from, uint64_t to)
 		    stored(s, plain_key(history_get(&s->history, at - AHEAD))),
 		    home[at % AHEAD]) == STORE_FULL)
 			__atomic_store_n((int *)full, 1, __ATOMIC_RELAXED);
-		if (at < to)
-			home[at % AHEAD] = store_prefetch(&s->store,
+		if (at < to) {
+			home[at % AHEAD] = store_home(&s->store,
 			    stored(s, plain_key(history_get(&s->history, at))));
+			store_prefetch(&s->store, home[at % AHEAD]);
+		}
 	}
 }
 

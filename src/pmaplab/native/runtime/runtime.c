@@ -20,5 +20,6 @@
 #include "progress.c"
 #include "rest.c"
 #include "projection.c"
+#include "batch.c"
 #include "search.c"
 #include "main.c"

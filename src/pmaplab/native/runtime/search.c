@@ -10,9 +10,7 @@
 #include "memory.h"
 
 enum {
-	BATCH = 64,		/* successors whose slots are fetched together */
 	BLOCK = 512,		/* states that a thread takes at once */
-	OUT = 1024,		/* new states that it hands over at once */
 	AHEAD_STATES = 8,	/* whose memory is asked for before they are expanded */
 	FIRST_LAYOUT = 4096,	/* states at which lanes are chosen; again at 16 times as many, twice */
 	LAST_LAYOUT = 1 << 21
@@ -54,24 +52,6 @@ int machine_open(const struct search *s, struct machine *m)
 	return m->read && m->wrote && m->labels && m->s ? 0 : -1;
 }
 
-/* Room for so many states in the batch. */
-static int batch_fit(struct thread *t, unsigned room)
-{
-	void *batch = realloc(t->batch, room * sizeof(*t->batch)), *running = NULL;
-
-	if (batch != NULL)
-		t->batch = batch;
-	if (t->search->reduction != NULL) {
-		running = realloc(t->running, room * sizeof(*t->running));
-		if (running != NULL)
-			t->running = running;
-	}
-	if (batch == NULL || (t->search->reduction != NULL && running == NULL))
-		return -1;
-	t->batch_room = room;
-	return 0;
-}
-
 static int thread_open(struct search *s, struct thread *t)
 {
 	unsigned words = model_labels / 64 + 1;
@@ -80,175 +60,14 @@ static int thread_open(struct search *s, struct thread *t)
 	t->base = calloc(s->cells, sizeof(uint64_t));
 	t->row = calloc(s->cells, sizeof(uint64_t));
 	t->labels = calloc(words, sizeof(uint64_t));
-	t->out = calloc(OUT, sizeof(*t->out));
 	t->marked = calloc(model_cpus, sizeof(*t->marked));
 	t->changed = calloc(s->ownership == NULL ? 1 : s->ownership->rules + 1, sizeof(*t->changed));
 	t->found_room = 64;
 	t->found = calloc(t->found_room, sizeof(*t->found));
-	return batch_fit(t, 4 * BATCH) == 0 && t->base && t->row && t->labels && t->out &&
-	    t->found && t->changed && t->marked ? machine_open(s, &t->machine) : -1;
+	return batch_open(t) == 0 && t->base && t->row && t->labels && t->found && t->changed && t->marked ? machine_open(s, &t->machine) : -1;
 }
 
 /* --- one thread ------------------------------------------------------------------ */
-
-static int flush(struct thread *t)
-{
-	struct search *s = t->search;
-
-	if (history_append(&s->history, t->out, t->out_count)) {
-		stop(s, STOPPED_MEMORY);
-		return -1;
-	}
-	__atomic_fetch_add(&s->states, t->out_count, __ATOMIC_RELAXED);
-	t->out_count = 0;
-	return 0;
-}
-
-/* The lanes in which a state of the batch differs from that which was expanded, asked for. */
-static void note_changed(struct search *s, struct pending *p, const struct wide *from)
-{
-	for (unsigned n = 0; n < LANES; n++) {
-		if (p->to.lane[n] != from->lane[n]) {
-			p->changed |= 1u << n;
-			lane_prefetch(&s->lane[n], p->to.lane[n]);
-		}
-	}
-}
-
-/* Take the steps of the batch that are alone: one of each state in turn, so that memory
- * is asked for early; 0, or -1 where fields must grow or the search is over. */
-static int run_batch(struct thread *t)
-{
-	struct search *s = t->search;
-	unsigned left = t->batch_count;
-
-	for (unsigned i = 0; i < t->batch_count; i++) {
-		if (t->batch[i].runs)
-			run_afresh(t, &t->running[i], &t->batch[i].to);
-	}
-	while (left) {
-		left = 0;
-		for (unsigned i = 0; i < t->batch_count; i++) {
-			struct pending *p = &t->batch[i];
-			struct running *r = &t->running[i];
-			uint64_t units = p->concerns;
-			enum expanded how;
-
-			if (!p->runs)
-				continue;
-			how = run_once(t, r, &p->to, &p->concerns);
-			if (how == WAITING) {
-				p->runs = 0;
-				note_changed(s, p, &r->first);
-				continue;
-			}
-			if (how != EXPANDED)
-				return -1;
-			left++;
-			t->passed++;
-			/* The state is left behind, but it was there. */
-			if (units && judge_later(t, &r->from, 0, units, s->level + 1))
-				return -1;
-		}
-		if (judge_asked(t, s->level + 1))
-			return -1;
-	}
-	return 0;
-}
-
-/* Complete the keys of the batch and ask for their slots; how many are complete. */
-static unsigned complete(struct thread *t)
-{
-	struct search *s = t->search;
-
-	for (unsigned i = 0; i < t->batch_count; i++) {
-		struct pending *p = &t->batch[i];
-
-		if (key_of_state(s, &p->to, p->changed, 1, &p->key)) {
-			request(s, GROW_LANES);
-			return i;
-		}
-		p->changed = 0;
-		p->home = store_prefetch(&s->store, stored(s, p->key));
-	}
-	return t->batch_count;
-}
-
-/* Put the successors of the batch into the store; 0, or -1 when it or a lane is full
- * (what is left stays in the batch) or the search is over. */
-static int drain(struct thread *t)
-{
-	struct search *s = t->search;
-	unsigned count = s->reduction != NULL && run_batch(t) ? 0 : complete(t), i = 0;
-	int status = count == t->batch_count ? 0 : -1;
-
-	while (i < count) {
-		const struct pending *p = &t->batch[i];
-		enum stored how = store_put(&s->store, stored(s, p->key), p->home);
-
-		if (how == STORE_FULL) {
-			request(s, MAKE_ROOM);
-			status = -1;
-			break;
-		}
-		i++;
-		if (how == STORED_BEFORE)
-			continue;
-		t->images += p->images;
-		t->out[t->out_count++] = narrow(p->key);
-		if ((p->concerns && judge_later(t, &p->to, p->key, p->concerns, s->level + 1)) ||
-		    (t->out_count == OUT && flush(t))) {
-			status = -1;
-			break;
-		}
-	}
-	if (judge_asked(t, s->level + 1))
-		status = -1;
-	t->batch_count -= i;
-	memmove(t->batch, &t->batch[i], t->batch_count * sizeof(*t->batch));
-	if (t->running != NULL)
-		memmove(t->running, &t->running[i], t->batch_count * sizeof(*t->running));
-	return status;
-}
-
-static int emit(struct thread *t, const struct wide *state, word key)
-{
-	struct search *s = t->search;
-
-	if (t->batch_count + t->found_count > t->batch_room &&
-	    batch_fit(t, 2 * (t->batch_count + t->found_count))) {
-		stop(s, STOPPED_MEMORY);
-		return -1;
-	}
-	for (unsigned i = 0; i < t->found_count; i++) {
-		struct pending *p = &t->batch[t->batch_count];
-
-		p->to = successor(state, &t->found[i]);
-		p->key = key;
-		p->concerns = concerns_of(s, &t->found[i]);
-		p->changed = 0;
-		p->images = 0;
-		p->runs = s->reduction != NULL;
-		if (p->runs) {
-			struct running *r = &t->running[t->batch_count];
-
-			r->first = *state;
-			r->agent = 0;
-			r->steps = 0;
-		}
-		if (s->symmetry != NULL) {
-			unsigned by;
-
-			if (representative(t, &p->to, &by, &p->images))
-				return -1;
-			p->concerns = image_of_units(s, by, p->concerns);
-		}
-		t->batch_count++;
-		if (!p->runs)
-			note_changed(s, p, state);
-	}
-	return 0;
-}
 
 static void put_back(struct search *s, uint64_t from, uint64_t to)
 {
@@ -340,7 +159,9 @@ static void *work(void *argument)
 	struct search *s = t->search;
 	struct range range;
 
-	if (drain(t))
+	/* What was asked for may be elsewhere now. */
+	t->batch_ready = 0;
+	if (batch_drain(t))
 		goto out;
 	while (!__atomic_load_n(&s->pause, __ATOMIC_ACQUIRE) && take(s, &range)) {
 		struct ahead ahead;
@@ -355,7 +176,7 @@ static void *work(void *argument)
 			look_ahead(s, &ahead, at, range.to);
 			t->key = ahead.key[at % AHEAD_STATES];
 			how = expand(t, state, ahead.foreseen[at % AHEAD_STATES], &moved, &failed);
-			if (how == NO_ROOM || how == BROKEN || emit(t, state, t->key)) {
+			if (how == NO_ROOM || how == BROKEN || batch_emit(t, state, t->key)) {
 				put_back(s, at, range.to);
 				goto out;
 			}
@@ -365,7 +186,7 @@ static void *work(void *argument)
 				note(s, &s->failure, state, t->key, s->level, (unsigned)failed);
 			if (how == WAITING)
 				history_set(&s->history, at, t->key | (word)1 << FLAG_BIT);
-			if (t->batch_count >= BATCH && drain(t)) {
+			if (t->batch_count - t->batch_ready >= BATCH && batch_drain(t)) {
 				put_back(s, at + 1, range.to);
 				goto out;
 			}
@@ -373,8 +194,8 @@ static void *work(void *argument)
 		watch(t);
 	}
 out:
-	(void)drain(t);
-	(void)flush(t);
+	(void)batch_finish(t);
+	(void)batch_flush(t);
 	return NULL;
 }
 
@@ -558,8 +379,8 @@ static int begin(struct search *s)
 		return -1;
 	}
 	t->out[t->out_count++] = narrow(key);
-	if (rebuild_store(s) || store_put(&s->store, stored(s, key), store_prefetch(&s->store,
-	    stored(s, key))) != STORED_NEW || flush(t) ||
+	if (rebuild_store(s) || store_put(&s->store, stored(s, key), store_home(&s->store,
+	    stored(s, key))) != STORED_NEW || batch_flush(t) ||
 	    history_level(&s->history, 0) || history_level(&s->history, 1)) {
 		stop(s, STOPPED_MEMORY);
 		return -1;

@@ -176,12 +176,18 @@ struct pending {
 	unsigned changed;
 	unsigned images;	/* other images of the state */
 	int runs;		/* steps that are alone may be left */
+	int known;		/* it is stored, or will be for another one of the batch */
 };
 
 /* Of a mask: whatever else holds, the agent does nothing, and nobody minds. */
 enum { OFF = 1 << 15 };
 
-enum { ALL_LANES = (1 << LANES) - 1, MOST_ASKED = 128 };
+enum {
+	ALL_LANES = (1 << LANES) - 1,
+	MOST_ASKED = 128,
+	BATCH = 64,		/* successors whose slots are fetched together */
+	RECENT_BITS = 12
+};
 
 /* A question to a unit, whose kept answer is asked for. */
 struct asked {
@@ -218,7 +224,10 @@ struct thread {
 	word key;		/* of the state that is expanded */
 	struct pending *batch;
 	struct running *running;	/* of the batch; NULL without a reduction */
+	unsigned *left;			/* of the batch, while it is put into the store */
 	unsigned batch_count, batch_room;
+	unsigned batch_ready;	/* of it: their slots are asked for */
+	struct wide recent[1 << RECENT_BITS];	/* states that are stored, or in the batch */
 	struct asked asked[MOST_ASKED];
 	unsigned asked_count;
 	struct packed *out;
@@ -339,6 +348,23 @@ void in_parallel(struct search *s,
 
 /* Let so many threads, the first ones, do their work at the same time; how many did. */
 unsigned on_threads(struct search *s, unsigned count, void *(*work)(void *thread));
+
+/* --- batch.c ---------------------------------------------------------------- */
+
+int batch_open(struct thread *t);
+/* Forget which states were met, since the same ones look otherwise now. */
+void batch_forget(struct thread *t);
+/* Add the successors in thread->found of a state, which has this key; -1 where fields must
+ * grow or the search is over. */
+int batch_emit(struct thread *t, const struct wide *state, word key);
+/* Put the successors of the batch into the store whose slots are asked for, and ask for
+ * those of the others; 0, or -1 when the store or a lane is full (what is left stays in the
+ * batch) or the search is over. */
+int batch_drain(struct thread *t);
+/* Put all of them into the store. */
+int batch_finish(struct thread *t);
+/* Append new states to the history; -1 without memory. */
+int batch_flush(struct thread *t);
 
 /* --- states.c --------------------------------------------------------------- */
 

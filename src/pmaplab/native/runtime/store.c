@@ -12,6 +12,7 @@
 enum {
 	LAST_STAGE = 64,	/* buckets that are put aside as they are */
 	BESIDE = 2,		/* tries that lead to a state's home or beside it */
+	COUNTED = 8,		/* buckets whose slots are counted */
 	AHEAD_HOMES = 16
 };
 
@@ -82,17 +83,14 @@ static uint64_t home_of_hash(const struct store *store, uint64_t hash)
 	return (uint64_t)((word)hash * store->buckets >> 64);
 }
 
-static uint64_t home_of(const struct store *store, word state)
+uint64_t store_home(const struct store *store, word state)
 {
 	return home_of_hash(store, hash_of(store, state));
 }
 
-uint64_t store_prefetch(const struct store *store, word state)
+void store_prefetch(const struct store *store, uint64_t home)
 {
-	uint64_t home = home_of(store, state);
-
 	__builtin_prefetch(&store->slots[home * LINE]);
-	return home;
 }
 
 /* How far from its home a state is at its first, second, ... try: beside it first, then
@@ -203,34 +201,40 @@ static inline uint64_t low_part(uint64_t low, uint64_t distance)
 	return low | distance + 1 << DISTANCE_SHIFT;
 }
 
-static inline enum stored put_part(struct store *store, uint64_t low, uint32_t upper,
-    uint64_t home)
+/* One try. */
+static inline enum stored try_part(struct store *store, uint64_t low, uint32_t upper,
+    uint64_t home, uint64_t distance)
 {
-	for (uint64_t distance = 0; distance < FARTHEST; distance++) {
-		uint64_t *bucket = bucket_at(store, low, home, distance);
-		uint64_t wanted = low_part(low, distance);
+	uint64_t *bucket = bucket_at(store, low, home, distance);
+	uint64_t wanted = low_part(low, distance);
 
-		for (;;) {
-			struct seen seen = look_into(store, bucket, wanted);
-			uint64_t nothing = 0;
-			unsigned slot;
+	for (;;) {
+		struct seen seen = look_into(store, bucket, wanted);
+		uint64_t nothing = 0;
+		unsigned slot;
 
-			if (seen.same && slot_of(store, bucket, seen.same, upper) != NULL)
-				return STORED_BEFORE;
-			if (seen.free == 0)
-				break;
-			slot = (unsigned)__builtin_ctz(seen.free) / 2;
-			/* Another thread may have taken it: for this state, or another one. */
-			if (!__atomic_compare_exchange_n(&bucket[slot], &nothing, wanted, 0,
-			    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-				continue;
-			if (store->upper)
-				__atomic_store_n(second_part(bucket, slot), upper,
-				    __ATOMIC_RELEASE);
-			return STORED_NEW;
-		}
+		if (seen.same && slot_of(store, bucket, seen.same, upper) != NULL)
+			return STORED_BEFORE;
+		if (seen.free == 0)
+			return STORE_FULL;
+		slot = (unsigned)__builtin_ctz(seen.free) / 2;
+		/* Another thread may have taken it: for this state, or another one. */
+		if (!__atomic_compare_exchange_n(&bucket[slot], &nothing, wanted, 0,
+		    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+			continue;
+		if (store->upper)
+			__atomic_store_n(second_part(bucket, slot), upper, __ATOMIC_RELEASE);
+		return STORED_NEW;
 	}
-	return STORE_FULL;
+}
+
+static enum stored put_part(struct store *store, uint64_t low, uint32_t upper, uint64_t home)
+{
+	enum stored how = STORE_FULL;
+
+	for (uint64_t distance = 0; distance < FARTHEST && how == STORE_FULL; distance++)
+		how = try_part(store, low, upper, home, distance);
+	return how;
 }
 
 enum stored store_put(struct store *store, word state, uint64_t home)
@@ -238,9 +242,18 @@ enum stored store_put(struct store *store, word state, uint64_t home)
 	return put_part(store, low_of(state), upper_of(store, state), home);
 }
 
+enum stored store_try(struct store *store, word state, uint64_t home, unsigned distance)
+{
+	enum stored how = try_part(store, low_of(state), upper_of(store, state), home, distance);
+
+	if (how == STORE_FULL)
+		__builtin_prefetch(bucket_at(store, low_of(state), home, distance + 1));
+	return how;
+}
+
 uint64_t *store_find(const struct store *store, word state)
 {
-	uint64_t home = home_of(store, state), low = low_of(state);
+	uint64_t home = store_home(store, state), low = low_of(state);
 
 	for (uint64_t distance = 0; distance < FARTHEST; distance++) {
 		uint64_t *bucket = bucket_at(store, low, home, distance), *slot;
@@ -345,16 +358,40 @@ static unsigned take_out(const struct store *store, uint64_t bucket, struct movi
 	return count;
 }
 
-/* Put what is not there yet, within two tries, where nobody else puts anything. */
-static inline int put_alone(struct store *store, const struct moving_slot *moving, uint64_t home)
-{
-	for (uint64_t distance = 0; distance < BESIDE; distance++) {
-		uint64_t *bucket = bucket_at(store, moving->low, home, distance);
-		unsigned free = look_into(store, bucket, 0).free, slot;
+/* How many slots are taken of buckets that were written last: to read them again so soon
+ * would wait for what was written. */
+struct taken {
+	uint64_t bucket[COUNTED];	/* counted from 1 */
+	unsigned count[COUNTED];
+};
 
-		if (free == 0)
+static inline unsigned *taken_of(const struct store *store, struct taken *taken, uint64_t bucket)
+{
+	unsigned at = (unsigned)(bucket % COUNTED);
+
+	if (taken->bucket[at] != bucket + 1) {
+		unsigned free = look_into(store, &store->slots[bucket * LINE], 0).free;
+
+		taken->bucket[at] = bucket + 1;
+		taken->count[at] = free ? (unsigned)__builtin_ctz(free) / 2 :
+		    store->upper ? WIDE_SLOTS : SLOTS;
+	}
+	return &taken->count[at];
+}
+
+/* Put what is not there yet, at its home or beside it, where nobody else puts anything. */
+static inline int put_alone(struct store *store, const struct moving_slot *moving, uint64_t home,
+    struct taken *taken)
+{
+	unsigned slots = store->upper ? WIDE_SLOTS : SLOTS;
+
+	for (uint64_t distance = 0; distance < BESIDE; distance++) {
+		unsigned *count = taken_of(store, taken, home + distance), slot = *count;
+		uint64_t *bucket = &store->slots[(home + distance) * LINE];
+
+		if (slot == slots)
 			continue;
-		slot = (unsigned)__builtin_ctz(free) / 2;
+		*count = slot + 1;
 		bucket[slot] = low_part(moving->low, distance);
 		if (store->upper)
 			*second_part(bucket, slot) = moving->upper;
@@ -367,6 +404,7 @@ int store_spread(struct store *store, uint64_t before, uint64_t from, uint64_t t
     struct aside *aside)
 {
 	struct store old = *store;
+	struct taken taken = {{0}, {0}};
 	/* Others put beside the borders of where this part goes. */
 	uint64_t first = scaled(store, before, from) + 1, last = scaled(store, before, to);
 
@@ -381,7 +419,7 @@ int store_spread(struct store *store, uint64_t before, uint64_t from, uint64_t t
 			/* What lies before the end of the stage is not moved yet, or is just
 			 * being moved. */
 			if (home >= end && home >= first && home + BESIDE <= last &&
-			    put_alone(store, &slot[i], home) == 0)
+			    put_alone(store, &slot[i], home, &taken) == 0)
 				continue;
 			if (put_aside(aside, &slot[i]))
 				return -1;

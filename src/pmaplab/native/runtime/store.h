@@ -63,10 +63,14 @@ uint64_t store_slots(const struct store *store);
 /* The bits of a word that some number of buckets can tell. */
 unsigned store_high(uint64_t buckets);
 
-/* The bucket where the search for a state begins; its line is asked for. */
-uint64_t store_prefetch(const struct store *store, word state);
-/* Any number of threads may put at once; `home` is what store_prefetch() said. */
+/* The bucket where the search for a state begins. */
+uint64_t store_home(const struct store *store, word state);
+void store_prefetch(const struct store *store, uint64_t home);
+/* Any number of threads may put at once; `home` is that of the state. */
 enum stored store_put(struct store *store, word state, uint64_t home);
+/* The same, one try at a time, counted from 0 to FARTHEST - 1: STORE_FULL where another one
+ * is needed, whose line is asked for. */
+enum stored store_try(struct store *store, word state, uint64_t home, unsigned distance);
 /* The slot of a state that is there, else NULL. */
 uint64_t *store_find(const struct store *store, word state);
 
