@@ -8,6 +8,7 @@
 enum {
 	AHEAD = 16,		/* states whose slots are fetched before they are put */
 	MANY_BUCKETS = 1 << 19,	/* beyond which a store grows by a third */
+	MOST_NUMBER = 40,	/* bits of a lane's number */
 	PLACED_BITS = KEY_BITS / LANES,	/* of a lane's number, while lanes are filled */
 	MANY_STATES = 1 << 20,	/* beyond which fields get room to grow when lanes are chosen */
 	SPARE = 3		/* bits that a field gets at most on top of what it needs */
@@ -55,10 +56,23 @@ static uint64_t more_buckets(uint64_t buckets)
 	return buckets < MANY_BUCKETS ? 2 * buckets : buckets + buckets / 3;
 }
 
+/* The lane whose numbers are the upper end of a key. */
+static unsigned top_lane(const struct search *s)
+{
+	unsigned top = 0;
+
+	for (unsigned i = 1; i < LANES; i++) {
+		if (s->lane[i].shift > s->lane[top].shift)
+			top = i;
+	}
+	return top;
+}
+
 /* How a store of so many buckets keeps a key. */
 static void divide_key(const struct search *s, uint64_t buckets, unsigned *high, unsigned *upper)
 {
-	unsigned total = s->lane[LANES - 1].shift + s->lane[LANES - 1].width;
+	const struct lane *top = &s->lane[top_lane(s)];
+	unsigned total = top->shift + top->width;
 
 	if (s->fingerprints)
 		total = FINGERPRINT_BITS;
@@ -122,38 +136,70 @@ static double fullness(const struct lane *lane)
 }
 
 /* The widths of the lanes' numbers in a key: what they need, and the rest of what
- * slots of one part have room for; -1 where even two parts are too few. */
+ * slots of one part have room for; -1 where even two parts are too few.  The lane with the
+ * most contents is on top, where its numbers can grow with the store; so the others have
+ * the rest. */
 int set_key_widths(struct search *s)
 {
-	unsigned total = 0, room = LOW_BITS + store_high(s->store.buckets), shift = 0;
+	unsigned total = 0, room = LOW_BITS + store_high(s->store.buckets), shift = 0, top = 0;
 
 	for (unsigned i = 0; i < LANES; i++) {
 		struct lane *lane = &s->lane[i];
 
 		lane->width = bits_for(lane->count + MOST_THREADS) + 1;
 		total += lane->width;
+		if (lane->count > s->lane[top].count)
+			top = i;
 	}
 	if (room > KEY_BITS)
 		room = KEY_BITS;
+	/* Until the store has grown. */
+	if (total < room) {
+		s->lane[top].width++;
+		total++;
+	}
 	if (total > room + UPPER_BITS || total > KEY_BITS)
 		return -1;
 	while (total < room) {
-		unsigned fullest = 0;
+		unsigned fullest = (top + 1) % LANES;
 
-		for (unsigned i = 1; i < LANES; i++) {
-			if (fullness(&s->lane[i]) > fullness(&s->lane[fullest]))
+		for (unsigned i = 0; i < LANES; i++) {
+			if (i != top && fullness(&s->lane[i]) > fullness(&s->lane[fullest]))
 				fullest = i;
 		}
-		if (s->lane[fullest].width >= 40)
+		if (s->lane[fullest].width >= MOST_NUMBER)
 			break;
 		s->lane[fullest].width++;
 		total++;
 	}
-	for (unsigned i = 0; i < LANES; i++) {
-		s->lane[i].shift = shift;
-		shift += s->lane[i].width;
-		lane_limit(&s->lane[i]);
+	for (unsigned i = 1; i <= LANES; i++) {
+		struct lane *lane = &s->lane[(top + i) % LANES];
+
+		lane->shift = shift;
+		shift += lane->width;
+		lane_limit(lane);
 	}
+	return 0;
+}
+
+/* Let numbers of the lane on top have a bit more, if slots of the store can hold that: all
+ * keys stay what they are. */
+static int extend_top(struct search *s, struct lane *lane)
+{
+	unsigned high, upper;
+
+	if (lane->shift + lane->width == KEY_BITS || lane->width == MOST_NUMBER)
+		return -1;
+	lane->width++;
+	divide_key(s, s->store.buckets, &high, &upper);
+	if (!upper != !s->store.upper || (upper && high != s->store.high) ||
+	    upper > UPPER_BITS) {
+		lane->width--;
+		return -1;
+	}
+	s->store.high = high;
+	s->store.upper = upper;
+	lane_limit(lane);
 	return 0;
 }
 
@@ -348,12 +394,14 @@ static int change_keys(struct search *s, struct change *c)
 int grow_lanes(struct search *s)
 {
 	struct change c;
+	unsigned top = top_lane(s);
 	int keys = 0;
 
 	for (unsigned i = 0; i < LANES; i++) {
 		struct lane *lane = &s->lane[i];
 
-		keys |= lane->count > ((uint64_t)1 << lane->width) / 4 * 3;
+		keys |= lane->count + MOST_THREADS > ((uint64_t)1 << lane->width) / 4 * 3 &&
+		    (i != top || extend_top(s, lane));
 		if (lane->count > (uint64_t)1 << (lane->bits - 1) &&
 		    lane_grow(lane, lane->bits + 1, lane->width))
 			return -1;
@@ -483,7 +531,7 @@ static int fill_lanes(struct search *s, struct change *c)
 	struct filling f = {c, 0};
 
 	for (unsigned i = 0; i < LANES; i++) {
-		if (lane_open(&s->lane[i], FIRST_SLOT_BITS, 40))
+		if (lane_open(&s->lane[i], FIRST_SLOT_BITS, MOST_NUMBER))
 			return -1;
 	}
 	do {
@@ -491,7 +539,7 @@ static int fill_lanes(struct search *s, struct change *c)
 		in_parallel(s, fill_range, &f, s->history.count);
 		for (unsigned i = 0; i < LANES; i++) {
 			if (s->lane[i].count >= s->lane[i].most &&
-			    lane_grow(&s->lane[i], s->lane[i].bits + 1, 40))
+			    lane_grow(&s->lane[i], s->lane[i].bits + 1, MOST_NUMBER))
 				return -1;
 		}
 	} while (f.full);

@@ -67,15 +67,22 @@ void store_close(struct store *store)
 	store->room = 0;
 }
 
+/* The first bit becomes the last one. */
+static uint64_t reversed(uint64_t bits)
+{
+	bits = __builtin_bswap64(bits);
+	bits = bits >> 4 & 0x0f0f0f0f0f0f0f0fu | (bits & 0x0f0f0f0f0f0f0f0fu) << 4;
+	bits = bits >> 2 & 0x3333333333333333u | (bits & 0x3333333333333333u) << 2;
+	return bits >> 1 & 0x5555555555555555u | (bits & 0x5555555555555555u) << 1;
+}
+
 static uint64_t hash_of(const struct store *store, word state)
 {
 	uint64_t hash = mixed((uint64_t)state & LOW_MASK);
+	uint64_t bits = ((uint64_t)1 << store->high) - 1;
 
-	/* Numbers of lanes are mostly small: without the factor, which is odd, words that
-	 * differ in these bits alone would lie side by side, and fill buckets unevenly. */
-	if (store->high)
-		hash ^= (uint64_t)(state >> LOW_BITS) * (hash | 1) << (64 - store->high);
-	return hash;
+	/* Small numbers are far from each other, and one more bit changes nothing. */
+	return hash ^ reversed((uint64_t)(state >> LOW_BITS) & bits);
 }
 
 static uint64_t home_of_hash(const struct store *store, uint64_t hash)
@@ -94,13 +101,12 @@ void store_prefetch(const struct store *store, uint64_t home)
 }
 
 /* How far from its home a state is at its first, second, ... try: beside it first, then
- * anywhere.  Its low bits tell. */
+ * anywhere.  Its low bits tell, which many states share: each time it is another distance. */
 static uint64_t offset_of(const struct store *store, uint64_t low, uint64_t distance)
 {
-	if (distance < 2)
+	if (distance < BESIDE)
 		return distance;
-	low = mixed(low ^ LOW_MASK);
-	return (distance - 1) * (uint64_t)((word)low * store->buckets >> 64) % store->buckets;
+	return home_of_hash(store, mixed(low ^ distance << LOW_BITS));
 }
 
 /* The bucket of a try. */

@@ -4,8 +4,9 @@
  * A state is a word of up to 59 + B bits, where the set has at least 2^B buckets.
  * Its low 59 bits are in the slot; the others, at most B, are told by the bucket
  * where the search for it begins (a quotient, as in Cleary's tables): they are
- * exclusive-ored, times an odd number, onto the top of a hash of the low bits, which
- * is then scaled to the number of buckets.  A slot also holds at which try a place
+ * exclusive-ored, the lowest bit first, onto the top of a hash of the low bits, which
+ * is then scaled to the number of buckets.  So words may become longer while the set is
+ * in use.  A slot also holds at which try a place
  * was found for it, so that the bucket where it began is known, and one mark.  Wider
  * words have up to 31 more bits in a second part of four bytes.  A bucket is one
  * line of the cache: eight slots, or five with their second parts.
