@@ -49,11 +49,13 @@ static int pass_component(struct stream *f, struct component *c)
 	unsigned width = c->width;
 
 	if (PASS(f, count) || PASS(f, width) || PASS(f, c->lane) || PASS(f, c->shift) ||
+	    PASS(f, c->over) || PASS(f, c->over_lane) || PASS(f, c->over_shift) ||
 	    PASS(f, c->wanted))
 		return -1;
 	if (!f->reads)
 		return pass(f, c->rows, (size_t)count * c->cells * sizeof(*c->rows));
-	if (width > 32 || count > (uint64_t)1 << width || c->lane >= LANES || component_widen(c, width))
+	if (width > 32 || count > (uint64_t)1 << width || c->lane >= LANES ||
+	    c->over > width || c->over_lane >= LANES || component_widen(c, width))
 		return -1;
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t row[c->cells];

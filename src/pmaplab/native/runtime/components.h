@@ -17,6 +17,8 @@ struct component {
 	unsigned cells;
 	uint32_t *cell;		/* which cells of the state */
 	unsigned lane, shift, width;	/* its field */
+	/* So many upper bits of it are in another lane, since its own one is full. */
+	unsigned over, over_lane, over_shift;
 	unsigned wanted;	/* a width that some thread has asked for */
 	uint32_t count;		/* how many contents are known */
 	uint64_t *rows;		/* them, one after the other */
@@ -25,14 +27,29 @@ struct component {
 	pthread_mutex_t lock;
 };
 
-static inline uint64_t field_mask(const struct component *c)
+static inline uint64_t low_bits(unsigned count)
 {
-	return (((uint64_t)1 << c->width) - 1) << c->shift;
+	return ((uint64_t)1 << count) - 1;
 }
 
 static inline uint32_t field_of(const struct component *c, const struct wide *state)
 {
-	return (uint32_t)(state->lane[c->lane] >> c->shift & (((uint64_t)1 << c->width) - 1));
+	unsigned own = c->width - c->over;
+	uint64_t number = state->lane[c->lane] >> c->shift & low_bits(own);
+
+	if (c->over)
+		number |= (state->lane[c->over_lane] >> c->over_shift & low_bits(c->over)) << own;
+	return (uint32_t)number;
+}
+
+/* Exclusive-or some bits onto a field. */
+static inline void field_xor(const struct component *c, struct wide *state, uint64_t bits)
+{
+	unsigned own = c->width - c->over;
+
+	state->lane[c->lane] ^= (bits & low_bits(own)) << c->shift;
+	if (c->over)
+		state->lane[c->over_lane] ^= bits >> own << c->over_shift;
 }
 
 /* Room for 2^width contents; 0, or -1 without memory. */

@@ -143,8 +143,12 @@ static inline uint64_t half_seen(const struct view *v, const struct view *end,
 	uint64_t half = KNOWN, known = KNOWN;
 
 	for (; v < end; v++) {
-		uint64_t content = state->lane[v->lane] >> v->field & v->mask;
-		uint64_t part = __atomic_load_n(&v->part[content], __ATOMIC_ACQUIRE);
+		uint64_t content = state->lane[v->lane] >> v->field & v->mask, part;
+
+		if (v->over_mask)
+			content |= (state->lane[v->over_lane] >> v->over_field & v->over_mask) <<
+			    v->over_shift;
+		part = __atomic_load_n(&v->part[content], __ATOMIC_ACQUIRE);
 
 		half |= part;
 		known &= part;
@@ -273,7 +277,11 @@ static void place_view(const struct search *s, struct view *v)
 
 	v->lane = c->lane;
 	v->field = c->shift;
-	v->mask = ((uint64_t)1 << c->width) - 1;
+	v->over_lane = c->over_lane;
+	v->over_field = c->over_shift;
+	v->over_shift = c->width - c->over;
+	v->mask = low_bits(v->over_shift);
+	v->over_mask = low_bits(c->over);
 }
 
 static int open_view(struct search *s, struct unit *u, struct view *v, unsigned component,

@@ -9,6 +9,8 @@ enum {
 	AHEAD = 16,		/* states whose slots are fetched before they are put */
 	MANY_BUCKETS = 1 << 19,	/* beyond which a store grows by a third */
 	MOST_NUMBER = 40,	/* bits of a lane's number */
+	LEAST_NUMBER = 16,	/* the same, if there is room */
+	NUMBERS_TO_SPARE = 64,	/* for one that a lane has now */
 	PLACED_BITS = KEY_BITS / LANES,	/* of a lane's number, while lanes are filled */
 	MANY_STATES = 1 << 20,	/* beyond which fields get room to grow when lanes are chosen */
 	SPARE = 3		/* bits that a field gets at most on top of what it needs */
@@ -135,10 +137,16 @@ static double fullness(const struct lane *lane)
 	return (double)(lane->count + 1) / (double)((uint64_t)1 << lane->width);
 }
 
-/* The widths of the lanes' numbers in a key: what they need, and the rest of what
- * slots of one part have room for; -1 where even two parts are too few.  The lane with the
- * most contents is on top, where its numbers can grow with the store; so the others have
- * the rest. */
+/* Whether there may soon be too many contents for its numbers, while it is not on top. */
+static int may_grow(const struct lane *lane)
+{
+	return lane->width < LEAST_NUMBER || (lane->width < MOST_NUMBER &&
+	    fullness(lane) > 1.0 / NUMBERS_TO_SPARE);
+}
+
+/* The widths of the lanes' numbers in a key: what they need, and room to grow, if
+ * slots of one part have it; -1 where even two parts are too few.  The lane with the
+ * most contents is on top, where its numbers can grow with the store. */
 int set_key_widths(struct search *s)
 {
 	unsigned total = 0, room = LOW_BITS + store_high(s->store.buckets), shift = 0, top = 0;
@@ -161,15 +169,18 @@ int set_key_widths(struct search *s)
 	if (total > room + UPPER_BITS || total > KEY_BITS)
 		return -1;
 	while (total < room) {
-		unsigned fullest = (top + 1) % LANES;
+		struct lane *fullest = NULL;
 
 		for (unsigned i = 0; i < LANES; i++) {
-			if (i != top && fullness(&s->lane[i]) > fullness(&s->lane[fullest]))
-				fullest = i;
+			struct lane *lane = &s->lane[i];
+
+			if (i != top && may_grow(lane) &&
+			    (fullest == NULL || fullness(lane) > fullness(fullest)))
+				fullest = lane;
 		}
-		if (s->lane[fullest].width >= MOST_NUMBER)
+		if (fullest == NULL)
 			break;
-		s->lane[fullest].width++;
+		fullest->width++;
 		total++;
 	}
 	for (unsigned i = 1; i <= LANES; i++) {
@@ -212,7 +223,7 @@ struct change {
 	struct {
 		unsigned from, from_shift, to, to_shift;
 		uint64_t bits;
-	} move[MOST_COMPONENTS];
+	} move[2 * MOST_COMPONENTS];
 };
 
 static struct wide moved_fields(const void *change, const struct wide *value)
@@ -415,65 +426,133 @@ int grow_lanes(struct search *s)
 
 /* --- fields --------------------------------------------------------------------- */
 
+/* Where the fields go. */
+struct places {
+	unsigned lane[MOST_COMPONENTS], width[MOST_COMPONENTS];
+	unsigned over[MOST_COMPONENTS], over_lane[MOST_COMPONENTS];
+	unsigned total[LANES];		/* bits of fields */
+};
+
+/* The lane in which a field can grow. */
+static unsigned growing_lane(const struct places *p, unsigned component)
+{
+	return p->over[component] ? p->over_lane[component] : p->lane[component];
+}
+
+/* Let the bits that a field, one of a lane that is full, needs now be in the lane with most
+ * room: it is 0 there in all states; 0, or -1 where that is no help. */
+static int spill(const struct search *s, struct places *p, unsigned lane)
+{
+	unsigned best = 0, grows = s->components, more;
+
+	for (unsigned i = 1; i < LANES; i++) {
+		if (room_of(s, i) + p->total[best] > room_of(s, best) + p->total[i])
+			best = i;
+	}
+	for (unsigned i = 0; i < s->components; i++) {
+		if (p->lane[i] == lane && !p->over[i] && p->width[i] > s->component[i].width)
+			grows = i;
+	}
+	if (grows == s->components)
+		return -1;
+	more = p->width[grows] - s->component[grows].width;
+	if (p->total[best] + more > room_of(s, best))
+		return -1;
+	p->over[grows] = more;
+	p->over_lane[grows] = best;
+	p->total[lane] -= more;
+	p->total[best] += more;
+	return 0;
+}
+
 /* Whether every field has what it needs in the lane where it is; the rest of the
  * lane goes to those that are nearly full. */
-static int fit(const struct search *s, const unsigned *lane, unsigned *width)
+static int fit(const struct search *s, struct places *p, int anew)
 {
-	unsigned total[LANES] = {0};
-
+	memset(p->total, 0, sizeof(p->total));
 	for (unsigned i = 0; i < s->components; i++) {
-		width[i] = needed(&s->component[i]);
-		total[lane[i]] += width[i];
+		const struct component *c = &s->component[i];
+		unsigned own = c->width - c->over, need = needed(c);
+
+		/* What was spilled once keeps the bits that it has in its own lane. */
+		p->over[i] = anew || !c->over ? 0 : need > own ? need - own : 1;
+		p->over_lane[i] = c->over_lane;
+		p->width[i] = p->over[i] ? own + p->over[i] : need;
+		p->total[p->lane[i]] += p->width[i] - p->over[i];
+		if (p->over[i])
+			p->total[p->over_lane[i]] += p->over[i];
 	}
 	for (unsigned n = 0; n < LANES; n++) {
-		if (total[n] > room_of(s, n))
-			return -1;
-		while (total[n] < room_of(s, n)) {
+		while (p->total[n] > room_of(s, n)) {
+			if (anew || spill(s, p, n))
+				return -1;
+		}
+	}
+	for (unsigned n = 0; n < LANES; n++) {
+		while (p->total[n] < room_of(s, n)) {
 			unsigned fullest = s->components;
 			double most = 0.12;
 
 			for (unsigned i = 0; i < s->components; i++) {
 				const struct component *c = &s->component[i];
-				double full = c->count / (double)((uint64_t)1 << width[i]);
+				double full = c->count / (double)((uint64_t)1 << p->width[i]);
 
 				/* One that has never changed may never do so. */
 				if (c->count == 1)
 					full /= 5;
-				if (lane[i] == n && full >= most && width[i] < needed(c) + SPARE) {
+				if (growing_lane(p, i) == n && full >= most &&
+				    p->width[i] < needed(c) + SPARE) {
 					most = full;
 					fullest = i;
 				}
 			}
 			if (fullest == s->components)
 				break;
-			width[fullest]++;
-			total[n]++;
+			p->width[fullest]++;
+			p->over[fullest] += p->over[fullest] > 0;
+			p->total[n]++;
 		}
 	}
 	return 0;
 }
 
+static void add_move(struct change *c, unsigned from, unsigned from_shift, unsigned to,
+    unsigned to_shift, unsigned bits)
+{
+	c->move[c->moves].from = from;
+	c->move[c->moves].from_shift = from_shift;
+	c->move[c->moves].to = to;
+	c->move[c->moves].to_shift = to_shift;
+	c->move[c->moves++].bits = low_bits(bits);
+}
+
 /* Give the components their fields, and note where the bits of each go. */
-static int place_fields(struct search *s, struct change *c, const unsigned *lane,
-    const unsigned *width)
+static int place_fields(struct search *s, struct change *c, const struct places *p)
 {
 	unsigned shift[LANES] = {0};
 
 	for (unsigned i = 0; i < s->components; i++) {
 		struct component *one = &s->component[i];
+		unsigned own = one->width - one->over, over = p->over[i], width = p->width[i];
+		unsigned had = one->width < width ? one->width : width;
+		unsigned at = shift[p->lane[i]], over_at;
 
-		c->move[c->moves].from = one->lane;
-		c->move[c->moves].from_shift = one->shift;
-		c->move[c->moves].bits = ((uint64_t)1 << (one->width < width[i] ? one->width :
-		    width[i])) - 1;
-		if (one->width != width[i] && component_widen(one, width[i]))
+		shift[p->lane[i]] += width - over;
+		over_at = shift[p->over_lane[i]];
+		shift[p->over_lane[i]] += over;
+		add_move(c, one->lane, one->shift, p->lane[i], at, own < had ? own : had);
+		if (own < had)
+			add_move(c, one->over_lane, one->over_shift,
+			    over ? p->over_lane[i] : p->lane[i], over ? over_at : at + own,
+			    had - own);
+		if (one->width != width && component_widen(one, width))
 			return -1;
 		one->wanted = 0;
-		one->lane = lane[i];
-		one->shift = shift[lane[i]];
-		shift[lane[i]] += width[i];
-		c->move[c->moves].to = one->lane;
-		c->move[c->moves++].to_shift = one->shift;
+		one->lane = p->lane[i];
+		one->shift = at;
+		one->over = over;
+		one->over_lane = p->over_lane[i];
+		one->over_shift = over_at;
 	}
 	return 0;
 }
@@ -549,29 +628,30 @@ static int fill_lanes(struct search *s, struct change *c)
 enum laid_out repack(struct search *s, int anew)
 {
 	struct change c;
-	unsigned lane[MOST_COMPONENTS] = {0}, width[MOST_COMPONENTS] = {0};
+	struct places p;
 	int status = 0;
 
 	memset(&c, 0, sizeof(c));
 	memcpy(c.before, s->lane, sizeof(c.before));
+	memset(&p, 0, sizeof(p));
 	for (unsigned i = 0; i < s->components; i++)
-		lane[i] = s->component[i].lane;
-	if (anew || fit(s, lane, width)) {
+		p.lane[i] = s->component[i].lane;
+	if (anew || fit(s, &p, 0)) {
 		unsigned spare = s->states >= MANY_STATES ? anew ? 1 : 2 : 0;
 
 		/* Of many states, with room for what is to come: to move them takes long. */
 		do {
 			for (unsigned i = 0; i < s->components; i++)
-				width[i] = needed(&s->component[i]) +
+				p.width[i] = needed(&s->component[i]) +
 				    (s->component[i].count > 1 ? spare : 0);
-			if (choose_lanes(s, width, lane) == 0 && fit(s, lane, width) == 0)
+			if (choose_lanes(s, p.width, p.lane) == 0 && fit(s, &p, 1) == 0)
 				break;
 			if (spare == 0)
 				return TOO_WIDE;
 		} while (spare--);
 		c.anew = 1;
 	}
-	if (place_fields(s, &c, lane, width))
+	if (place_fields(s, &c, &p))
 		return NO_MEMORY;
 	for (unsigned i = 0; i < s->threads; i++) {
 		for (unsigned n = 0; n < s->thread[i].batch_count; n++) {

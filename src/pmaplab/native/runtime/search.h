@@ -81,9 +81,9 @@ struct agent {
 
 /* What an invariant sees of a component: the values of the cells that it reads. */
 struct view {
-	/* The field of the component, as it is now. */
-	uint64_t mask;
-	unsigned lane, field;
+	/* The field of the component, as it is now, and its bits in another lane. */
+	uint64_t mask, over_mask;
+	unsigned lane, field, over_lane, over_field, over_shift;
 
 	unsigned component;
 	struct component values;

@@ -14,7 +14,7 @@ static void set_mask_bits(struct search *s, unsigned number)
 	memset(&mask->bits, 0, sizeof(mask->bits));
 	for (unsigned i = 0; i < s->components; i++) {
 		if (mask->components >> i & 1)
-			mask->bits.lane[s->component[i].lane] |= field_mask(&s->component[i]);
+			field_xor(&s->component[i], &mask->bits, low_bits(s->component[i].width));
 	}
 }
 
@@ -184,7 +184,7 @@ static int difference_of(struct thread *t, const struct agent *a, const struct w
 		}
 		if (number == field_of(c, state))
 			continue;
-		difference->lane[c->lane] |= (uint64_t)(number ^ field_of(c, state)) << c->shift;
+		field_xor(c, difference, number ^ field_of(c, state));
 		units |= concerned(t, c);
 	}
 	pthread_mutex_lock(&s->lock);

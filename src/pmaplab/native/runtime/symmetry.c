@@ -180,8 +180,7 @@ int representative(struct thread *t, struct wide *state, unsigned *by, unsigned 
 
 		if (number_in_image(t, *by, y->order[i], state, &number))
 			return -1;
-		result.lane[c->lane] &= ~field_mask(c);
-		result.lane[c->lane] |= (uint64_t)number << c->shift;
+		field_xor(c, &result, number ^ field_of(c, &result));
 	}
 	*state = result;
 	return 0;
