@@ -64,11 +64,12 @@ def test_many_threads_count_the_same(times: int) -> None:
         assert result.complete
 
 
-@pytest.mark.parametrize("bits", [20, 22, 28])
-def test_components_are_coarser_where_a_lane_has_few_bits(
-    bits: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("bits", "operations"), [(15, 2), (17, 2), (20, 1), (28, 1)])
+def test_fields_are_in_two_lanes_where_a_lane_has_few_bits(
+    bits: int, operations: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    system = build_system("switch", (), MODES[4], Bounds(operations=1))
+    """Or components are coarser, where that is no help."""
+    system = build_system("switch", (), MODES[4], Bounds(operations=operations))
     expected = search_natively(system, threads=1)
     monkeypatch.setattr(engine, "LANE_BITS", bits)
     found = search_natively(system, threads=2)
@@ -78,8 +79,9 @@ def test_components_are_coarser_where_a_lane_has_few_bits(
 
 def test_too_few_bits_are_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "LANE_BITS", 15)
+    bounds = Bounds(cpus=3, maxcpu=3, operations=1)
     with pytest.raises(NotNative, match="too many for its words"):
-        search_natively(build_system("switch", (), MODES[4], Bounds(operations=2)))
+        search_natively(build_system("switch", (), MODES[4], bounds))
 
 
 def test_the_same_counterexample_every_time() -> None:

@@ -85,6 +85,54 @@ static void check_store(uint64_t buckets, unsigned high, unsigned upper)
 	store_close(&store);
 }
 
+/* States may become longer in a store that is in use. */
+static void check_longer_states(void)
+{
+	struct store store = {0};
+
+	CHECK(store_open(&store, 4500, 0, 0) == 0);
+	for (uint64_t i = 0; i < STATES / 4; i++)
+		CHECK(put(&store, state_number(i, LOW_BITS)) == STORED_NEW);
+	for (unsigned high = 1; high <= 12; high += 11) {
+		word bit = (word)1 << (LOW_BITS + high - 1);
+
+		store.high = high;
+		for (uint64_t i = 0; i < STATES / 4; i++) {
+			CHECK(put(&store, state_number(i, LOW_BITS)) == STORED_BEFORE);
+			CHECK(put(&store, state_number(i, LOW_BITS) | bit) == STORED_NEW);
+		}
+		grow(&store, store.buckets + store.buckets / 3);
+		for (uint64_t i = 0; i < STATES / 4; i++) {
+			CHECK(put(&store, state_number(i, LOW_BITS)) == STORED_BEFORE);
+			CHECK(put(&store, state_number(i, LOW_BITS) | bit) == STORED_BEFORE);
+		}
+	}
+	store_close(&store);
+}
+
+/* One try after the other comes to what all of them do. */
+static void check_tries(void)
+{
+	struct store store = {0};
+	unsigned farthest = 0;
+
+	CHECK(store_open(&store, 1024, 10, 0) == 0);
+	for (uint64_t i = 0; i < 1024 * SLOTS * 8 / 10; i++) {
+		word state = state_number(i, LOW_BITS + 10);
+		unsigned distance = 0;
+		enum stored how;
+
+		while ((how = store_try(&store, state, store_home(&store, state), distance)) ==
+		    STORE_FULL)
+			CHECK(++distance < FARTHEST);
+		CHECK(how == STORED_NEW);
+		CHECK(put(&store, state) == STORED_BEFORE);
+		farthest = distance > farthest ? distance : farthest;
+	}
+	CHECK(farthest > 2);
+	store_close(&store);
+}
+
 /* States that differ in the bits outside of the slot only. */
 static void check_high_bits(void)
 {
@@ -181,6 +229,29 @@ static void check_components(void)
 	component_gather(&c, cells, row);
 	CHECK(component_number(&c, row, &number) == 0 && number == 5);
 	component_close(&c);
+}
+
+/* A field with bits in another lane. */
+static void check_fields(void)
+{
+	struct component c = {.lane = 2, .shift = 58, .width = 5};
+	struct wide state = {{1, 2, 3, 4}}, before = state;
+
+	field_xor(&c, &state, 21);
+	CHECK(field_of(&c, &state) == 21);
+	CHECK(state.lane[2] == (3 | (uint64_t)21 << 58));
+	/* Wider, and what was there stays. */
+	c.over = 3;
+	c.over_lane = 1;
+	c.over_shift = 40;
+	c.width += c.over;
+	CHECK(field_of(&c, &state) == 21);
+	field_xor(&c, &state, 21 ^ 0xd6);
+	CHECK(field_of(&c, &state) == 0xd6);
+	CHECK(state.lane[1] == (2 | (uint64_t)6 << 40));
+	field_xor(&c, &state, 0xd6);
+	for (unsigned i = 0; i < LANES; i++)
+		CHECK(state.lane[i] == before.lane[i]);
 }
 
 static void check_memo(void)
@@ -338,10 +409,13 @@ int main(void)
 	check_store(3333, 11, 0);
 	check_store(8192, 13, 31);
 	check_store(8000, 12, 31);
+	check_longer_states();
+	check_tries();
 	check_high_bits();
 	check_full_store();
 	check_threads();
 	check_components();
+	check_fields();
 	check_memo();
 	check_lane();
 	check_lane_threads();

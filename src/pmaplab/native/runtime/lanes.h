@@ -50,6 +50,16 @@ void lane_limit(struct lane *lane);
 int lane_change(struct lane *lane, uint64_t (*changed)(const void *how, uint64_t content),
     const void *how);
 
+/* The bits of the numbers below `count`. */
+static inline unsigned bits_for(uint64_t count)
+{
+	unsigned bits = 0;
+
+	while (((uint64_t)1 << bits) < count)
+		bits++;
+	return bits;
+}
+
 static inline uint64_t lane_hash(uint64_t content)
 {
 	content *= 0x9e3779b97f4a7c15u;

@@ -14,6 +14,8 @@
 #include "reduce.c"
 #include "symmetry.c"
 #include "layout.c"
+#include "fields.c"
+#include "keys.c"
 #include "repack.c"
 #include "checkpoint.c"
 #include "paths.c"
