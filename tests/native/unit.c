@@ -234,17 +234,17 @@ static void check_components(void)
 /* A field with bits in another lane. */
 static void check_fields(void)
 {
-	struct component c = {.lane = 2, .shift = 58, .width = 5};
+	struct component c = {.field = {.lane = 2, .shift = 58}};
 	struct wide state = {{1, 2, 3, 4}}, before = state;
 
+	field_resize(&c.field, 5, 0);
 	field_xor(&c, &state, 21);
 	CHECK(field_of(&c, &state) == 21);
 	CHECK(state.lane[2] == (3 | (uint64_t)21 << 58));
 	/* Wider, and what was there stays. */
-	c.over = 3;
-	c.over_lane = 1;
-	c.over_shift = 40;
-	c.width += c.over;
+	field_resize(&c.field, 8, 3);
+	c.field.over_lane = 1;
+	c.field.over_shift = 40;
 	CHECK(field_of(&c, &state) == 21);
 	field_xor(&c, &state, 21 ^ 0xd6);
 	CHECK(field_of(&c, &state) == 0xd6);

@@ -46,17 +46,17 @@ static int pass(struct stream *f, void *data, size_t bytes)
 static int pass_component(struct stream *f, struct component *c)
 {
 	uint32_t count = c->count, number;
-	unsigned width = c->width;
+	struct field field = c->field;
 
-	if (PASS(f, count) || PASS(f, width) || PASS(f, c->lane) || PASS(f, c->shift) ||
-	    PASS(f, c->over) || PASS(f, c->over_lane) || PASS(f, c->over_shift) ||
-	    PASS(f, c->wanted))
+	if (PASS(f, count) || PASS(f, field) || PASS(f, c->wanted))
 		return -1;
 	if (!f->reads)
 		return pass(f, c->rows, (size_t)count * c->cells * sizeof(*c->rows));
-	if (width > 32 || count > (uint64_t)1 << width || c->lane >= LANES ||
-	    c->over > width || c->over_lane >= LANES || component_widen(c, width))
+	if (field.width > 32 || count > (uint64_t)1 << field.width || field.lane >= LANES ||
+	    field.over > field.width || field.over_lane >= LANES ||
+	    component_widen(c, field.width))
 		return -1;
+	c->field = field;
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t row[c->cells];
 

@@ -31,7 +31,7 @@ static uint64_t row_hash(const struct component *c, const uint64_t *row)
 
 static uint64_t capacity(const struct component *c)
 {
-	return (uint64_t)1 << c->width;
+	return (uint64_t)1 << c->field.width;
 }
 
 static uint64_t row_bytes(const struct component *c)
@@ -58,7 +58,7 @@ int component_open(struct component *c, unsigned cells, unsigned width)
 {
 	memset(c, 0, sizeof(*c));
 	c->cells = cells;
-	c->width = width;
+	field_resize(&c->field, width, 0);
 	pthread_mutex_init(&c->lock, NULL);
 	c->cell = calloc(cells, sizeof(uint32_t));
 	return c->cell == NULL ? -1 : open_rows(c);
@@ -108,7 +108,7 @@ int component_widen(struct component *c, unsigned width)
 {
 	struct component old = *c;
 
-	c->width = width;
+	field_resize(&c->field, width, 0);
 	c->count = 0;
 	if (open_rows(c))
 		return -1;
@@ -119,6 +119,14 @@ int component_widen(struct component *c, unsigned width)
 	}
 	close_rows(&old);
 	return 0;
+}
+
+__attribute__((noinline, cold)) uint32_t field_joined(const struct field *f,
+    const struct wide *state)
+{
+	uint64_t over = state->lane[f->over_lane] >> f->over_shift & low_bits(f->over);
+
+	return (uint32_t)(over << (f->width - f->over)) | field_own(f, state);
 }
 
 static int number_of(struct component *c, const uint64_t *row, uint64_t hash, uint32_t *number)
@@ -138,7 +146,7 @@ static int number_of(struct component *c, const uint64_t *row, uint64_t hash, ui
 	} else if (c->count < capacity(c)) {
 		*number = append(c, row, hash, at);
 	} else {
-		c->wanted = c->width + 1;
+		c->wanted = c->field.width + 1;
 		status = -1;
 	}
 	pthread_mutex_unlock(&c->lock);

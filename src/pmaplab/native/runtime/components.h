@@ -13,12 +13,30 @@
 
 enum { MOST_COMPONENTS = 62 };
 
+/* Where the number of what a component holds is in a state. */
+struct field {
+	uint64_t mask;		/* of the bits in its own lane, the lowest ones */
+	unsigned lane, shift, width;
+	/* So many of its upper bits are in another lane, since its own one is full. */
+	unsigned over, over_lane, over_shift;
+};
+
+static inline uint64_t low_bits(unsigned count)
+{
+	return ((uint64_t)1 << count) - 1;
+}
+
+static inline void field_resize(struct field *f, unsigned width, unsigned over)
+{
+	f->width = width;
+	f->over = over;
+	f->mask = low_bits(width - over);
+}
+
 struct component {
 	unsigned cells;
 	uint32_t *cell;		/* which cells of the state */
-	unsigned lane, shift, width;	/* its field */
-	/* So many upper bits of it are in another lane, since its own one is full. */
-	unsigned over, over_lane, over_shift;
+	struct field field;
 	unsigned wanted;	/* a width that some thread has asked for */
 	uint32_t count;		/* how many contents are known */
 	uint64_t *rows;		/* them, one after the other */
@@ -27,29 +45,33 @@ struct component {
 	pthread_mutex_t lock;
 };
 
-static inline uint64_t low_bits(unsigned count)
+/* Of a field in two lanes, which is rare. */
+uint32_t field_joined(const struct field *f, const struct wide *state);
+
+/* Of one that is in its own lane as a whole. */
+static inline uint32_t field_own(const struct field *f, const struct wide *state)
 {
-	return ((uint64_t)1 << count) - 1;
+	return (uint32_t)(state->lane[f->lane] >> f->shift & f->mask);
+}
+
+static inline uint32_t field_get(const struct field *f, const struct wide *state)
+{
+	return __builtin_expect(f->over != 0, 0) ? field_joined(f, state) : field_own(f, state);
 }
 
 static inline uint32_t field_of(const struct component *c, const struct wide *state)
 {
-	unsigned own = c->width - c->over;
-	uint64_t number = state->lane[c->lane] >> c->shift & low_bits(own);
-
-	if (c->over)
-		number |= (state->lane[c->over_lane] >> c->over_shift & low_bits(c->over)) << own;
-	return (uint32_t)number;
+	return field_get(&c->field, state);
 }
 
 /* Exclusive-or some bits onto a field. */
 static inline void field_xor(const struct component *c, struct wide *state, uint64_t bits)
 {
-	unsigned own = c->width - c->over;
+	const struct field *f = &c->field;
 
-	state->lane[c->lane] ^= (bits & low_bits(own)) << c->shift;
-	if (c->over)
-		state->lane[c->over_lane] ^= bits >> own << c->over_shift;
+	state->lane[f->lane] ^= (bits & f->mask) << f->shift;
+	if (f->over)
+		state->lane[f->over_lane] ^= bits >> (f->width - f->over) << f->over_shift;
 }
 
 /* Room for 2^width contents; 0, or -1 without memory. */

@@ -31,12 +31,12 @@ static int spill(const struct search *s, struct places *p, unsigned lane)
 			best = i;
 	}
 	for (unsigned i = 0; i < s->components; i++) {
-		if (p->lane[i] == lane && !p->over[i] && p->width[i] > s->component[i].width)
+		if (p->lane[i] == lane && !p->over[i] && p->width[i] > s->component[i].field.width)
 			grows = i;
 	}
 	if (grows == s->components)
 		return -1;
-	more = p->width[grows] - s->component[grows].width;
+	more = p->width[grows] - s->component[grows].field.width;
 	if (p->total[best] + more > room_of(s, best))
 		return -1;
 	p->over[grows] = more;
@@ -51,11 +51,11 @@ int fields_fit(const struct search *s, struct places *p, int anew)
 	memset(p->total, 0, sizeof(p->total));
 	for (unsigned i = 0; i < s->components; i++) {
 		const struct component *c = &s->component[i];
-		unsigned own = c->width - c->over, need = needed(c);
+		unsigned own = c->field.width - c->field.over, need = needed(c);
 
 		/* What was spilled once keeps the bits that it has in its own lane. */
-		p->over[i] = anew || !c->over ? 0 : need > own ? need - own : 1;
-		p->over_lane[i] = c->over_lane;
+		p->over[i] = anew || !c->field.over ? 0 : need > own ? need - own : 1;
+		p->over_lane[i] = c->field.over_lane;
 		p->width[i] = p->over[i] ? own + p->over[i] : need;
 		p->total[p->lane[i]] += p->width[i] - p->over[i];
 		if (p->over[i])

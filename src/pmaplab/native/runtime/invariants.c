@@ -138,17 +138,14 @@ static int look_at(struct search *s, struct unit *u, struct view *v, uint32_t co
 
 /* What some views make of a half of a key; without KNOWN where that is not known yet. */
 static inline uint64_t half_seen(const struct view *v, const struct view *end,
-    const struct wide *state)
+    const struct wide *state, int joined)
 {
 	uint64_t half = KNOWN, known = KNOWN;
 
 	for (; v < end; v++) {
-		uint64_t content = state->lane[v->lane] >> v->field & v->mask, part;
-
-		if (v->over_mask)
-			content |= (state->lane[v->over_lane] >> v->over_field & v->over_mask) <<
-			    v->over_shift;
-		part = __atomic_load_n(&v->part[content], __ATOMIC_ACQUIRE);
+		uint32_t content = joined ? field_get(&v->field, state) :
+		    field_own(&v->field, state);
+		uint64_t part = __atomic_load_n(&v->part[content], __ATOMIC_ACQUIRE);
 
 		half |= part;
 		known &= part;
@@ -157,12 +154,17 @@ static inline uint64_t half_seen(const struct view *v, const struct view *end,
 }
 
 /* The key of what a unit sees of a state; 0 when it is not known yet. */
-static word seen_by(const struct unit *u, const struct wide *state)
+static inline word seen_in(const struct unit *u, const struct wide *state, int joined)
 {
-	uint64_t low = half_seen(u->view, u->view + u->low, state);
-	uint64_t high = half_seen(u->view + u->low, u->view + u->views, state);
+	uint64_t low = half_seen(u->view, u->view + u->low, state, joined);
+	uint64_t high = half_seen(u->view + u->low, u->view + u->views, state, joined);
 
 	return low & high & KNOWN ? (word)high << 64 | low : 0;
+}
+
+static word seen_by(const struct unit *u, const struct wide *state)
+{
+	return u->joined ? seen_in(u, state, 1) : seen_in(u, state, 0);
 }
 
 /* Under the lock: keep an answer, where everything that it rests on is seen. */
@@ -271,17 +273,10 @@ static void close_view(struct view *v)
 }
 
 /* Find the field of what a view shows. */
-static void place_view(const struct search *s, struct view *v)
+static void place_view(const struct search *s, struct unit *u, struct view *v)
 {
-	const struct component *c = &s->component[v->component];
-
-	v->lane = c->lane;
-	v->field = c->shift;
-	v->over_lane = c->over_lane;
-	v->over_field = c->over_shift;
-	v->over_shift = c->width - c->over;
-	v->mask = low_bits(v->over_shift);
-	v->over_mask = low_bits(c->over);
+	v->field = s->component[v->component].field;
+	u->joined |= v->field.over != 0;
 }
 
 static int open_view(struct search *s, struct unit *u, struct view *v, unsigned component,
@@ -292,8 +287,8 @@ static int open_view(struct search *s, struct unit *u, struct view *v, unsigned 
 
 	memset(v, 0, sizeof(*v));
 	v->component = component;
-	place_view(s, v);
-	v->bits = c->width;
+	place_view(s, u, v);
+	v->bits = c->field.width;
 	v->part = pages_map(sizeof(*v->part) << v->bits, 0);
 	if (v->part == NULL || component_open(&v->values, cells, width))
 		return -1;
@@ -311,7 +306,7 @@ static int renew(struct search *s, struct unit *u)
 	for (unsigned i = 0; i < u->views; i++) {
 		struct component *values = &u->view[i].values;
 
-		width[u->view[i].component] = values->wanted ? values->wanted + 1 : values->width;
+		width[u->view[i].component] = values->wanted ? values->wanted + 1 : values->field.width;
 		close_view(&u->view[i]);
 	}
 	u->views = u->low = 0;
@@ -371,12 +366,15 @@ int invariants_renew(struct search *s)
 int invariants_fit(struct search *s)
 {
 	for (unsigned i = 0; i < s->units; i++) {
-		for (unsigned n = 0; n < s->unit[i].views; n++) {
-			struct view *v = &s->unit[i].view[n];
-			unsigned bits = s->component[v->component].width;
+		struct unit *u = &s->unit[i];
+
+		u->joined = 0;
+		for (unsigned n = 0; n < u->views; n++) {
+			struct view *v = &u->view[n];
+			unsigned bits = s->component[v->component].field.width;
 			uint64_t *part;
 
-			place_view(s, v);
+			place_view(s, u, v);
 			if (bits == v->bits)
 				continue;
 			part = pages_resize(v->part, sizeof(*part) << v->bits, sizeof(*part) << bits);

@@ -258,26 +258,25 @@ static int place_fields(struct search *s, struct change *c, const struct places 
 
 	for (unsigned i = 0; i < s->components; i++) {
 		struct component *one = &s->component[i];
-		unsigned own = one->width - one->over, over = p->over[i], width = p->width[i];
-		unsigned had = one->width < width ? one->width : width;
-		unsigned at = shift[p->lane[i]], over_at;
+		struct field f = one->field;
+		struct field to = {.lane = p->lane[i], .shift = shift[p->lane[i]],
+		    .over_lane = p->over_lane[i]};
+		unsigned own = f.width - f.over, had;
 
-		shift[p->lane[i]] += width - over;
-		over_at = shift[p->over_lane[i]];
-		shift[p->over_lane[i]] += over;
-		add_move(c, one->lane, one->shift, p->lane[i], at, own < had ? own : had);
-		if (own < had)
-			add_move(c, one->over_lane, one->over_shift,
-			    over ? p->over_lane[i] : p->lane[i], over ? over_at : at + own,
-			    had - own);
-		if (one->width != width && component_widen(one, width))
+		field_resize(&to, p->width[i], p->over[i]);
+		had = f.width < to.width ? f.width : to.width;
+		shift[to.lane] += to.width - to.over;
+		to.over_shift = shift[to.over_lane];
+		shift[to.over_lane] += to.over;
+		add_move(c, f.lane, f.shift, to.lane, to.shift, own < had ? own : had);
+		if (own < had && to.over)
+			add_move(c, f.over_lane, f.over_shift, to.over_lane, to.over_shift, had - own);
+		else if (own < had)
+			add_move(c, f.over_lane, f.over_shift, to.lane, to.shift + own, had - own);
+		if (f.width != to.width && component_widen(one, to.width))
 			return -1;
 		one->wanted = 0;
-		one->lane = p->lane[i];
-		one->shift = at;
-		one->over = over;
-		one->over_lane = p->over_lane[i];
-		one->over_shift = over_at;
+		one->field = to;
 	}
 	return 0;
 }
@@ -360,7 +359,7 @@ enum laid_out repack(struct search *s, int anew)
 	memcpy(c.before, s->lane, sizeof(c.before));
 	memset(&p, 0, sizeof(p));
 	for (unsigned i = 0; i < s->components; i++)
-		p.lane[i] = s->component[i].lane;
+		p.lane[i] = s->component[i].field.lane;
 	if (anew || fields_fit(s, &p, 0)) {
 		unsigned spare = s->states >= MANY_STATES ? anew ? 1 : 2 : 0;
 

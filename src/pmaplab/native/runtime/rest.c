@@ -47,7 +47,7 @@ static int add(struct component *rows, const uint64_t *row)
 	uint32_t before = rows->count, number;
 
 	while (component_number(rows, row, &number)) {
-		if (rows->width == MOST_WIDTH || component_widen(rows, rows->width + 1))
+		if (rows->field.width == MOST_WIDTH || component_widen(rows, rows->field.width + 1))
 			return -1;
 	}
 	return rows->count != before;

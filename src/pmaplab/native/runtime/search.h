@@ -81,10 +81,7 @@ struct agent {
 
 /* What an invariant sees of a component: the values of the cells that it reads. */
 struct view {
-	/* The field of the component, as it is now, and its bits in another lane. */
-	uint64_t mask, over_mask;
-	unsigned lane, field, over_lane, over_field, over_shift;
-
+	struct field field;	/* of the component, as it is now */
 	unsigned component;
 	struct component values;
 	uint64_t *part;		/* by the number of a content: what it makes of the half */
@@ -104,6 +101,7 @@ struct unit {
 	unsigned low;		/* so many of them, the first ones, are in the lower half */
 	int stale;		/* not all cells are in the views, or these are too narrow */
 	int never;		/* too much to be kept */
+	int joined;		/* some of its views show fields in two lanes */
 };
 
 /* A counterexample to come: its last state, at its level. */

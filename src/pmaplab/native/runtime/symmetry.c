@@ -557,7 +557,7 @@ int symmetry_fit(struct search *s)
 		struct permutation *p = &s->symmetry->permutation[n];
 
 		for (unsigned i = 0; i < s->components; i++) {
-			unsigned bits = s->component[i].width, had = p->room[i];
+			unsigned bits = s->component[i].field.width, had = p->room[i];
 			uint32_t *image;
 
 			if (p->same[i] || (p->image[i] != NULL && bits == had))
