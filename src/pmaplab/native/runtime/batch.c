@@ -215,13 +215,9 @@ static int put(struct thread *t)
 
 int batch_drain(struct thread *t)
 {
-	/* What was asked for the last time is there by now. */
-	return put(t) || complete(t) ? -1 : 0;
-}
+	int status = complete(t);
 
-int batch_finish(struct thread *t)
-{
-	return batch_drain(t) || put(t) ? -1 : 0;
+	return put(t) ? -1 : status;
 }
 
 int batch_emit(struct thread *t, const struct wide *state, word key)

@@ -194,7 +194,7 @@ static void *work(void *argument)
 		watch(t);
 	}
 out:
-	(void)batch_finish(t);
+	(void)batch_drain(t);
 	(void)batch_flush(t);
 	return NULL;
 }

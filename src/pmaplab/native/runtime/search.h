@@ -355,12 +355,9 @@ void batch_forget(struct thread *t);
 /* Add the successors in thread->found of a state, which has this key; -1 where fields must
  * grow or the search is over. */
 int batch_emit(struct thread *t, const struct wide *state, word key);
-/* Put the successors of the batch into the store whose slots are asked for, and ask for
- * those of the others; 0, or -1 when the store or a lane is full (what is left stays in the
- * batch) or the search is over. */
+/* Put the successors of the batch into the store; 0, or -1 when it or a lane is full
+ * (what is left stays in the batch) or the search is over. */
 int batch_drain(struct thread *t);
-/* Put all of them into the store. */
-int batch_finish(struct thread *t);
 /* Append new states to the history; -1 without memory. */
 int batch_flush(struct thread *t);
 
