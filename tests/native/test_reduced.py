@@ -20,8 +20,10 @@ from pmaplab.reviews.registry import proposal_files
 from pmaplab.search.bfs import search
 from pmaplab.search.independence import Independence, independence
 from pmaplab.search.reduced import search_reduced
+from pmaplab.search.reductions import Reductions
 from pmaplab.search.result import Limits
-from pmaplab.system import Bounds, System, build_system
+from pmaplab.spec import RunSpec
+from pmaplab.system import Bounds, System, build_system, default_bounds
 from search.reducible import reducible_systems
 from search.small import function, system
 from search.test_reduced import ALWAYS, OWN, STORE, known
@@ -55,6 +57,15 @@ def test_random_systems(made: System) -> None:
 @given(reducible_systems())
 def test_more_random_systems(made: System) -> None:
     random_system(made)
+
+
+def test_a_search_in_which_fields_move_does_not_go_back() -> None:
+    """What an invariant is asked of a state is answered before fields move."""
+    bounds = replace(default_bounds("shootdown"), operations=2)
+    made = RunSpec("shootdown", "pcid+pti", bounds, "repaired").build()
+    less = search_natively(made, reductions=Reductions(frozenset({"partial-order"})), threads=2)
+    assert not less.searched_again and less.complete
+    assert (less.states, less.transitions, less.passed) == (1_284_332, 2_735_772, 5_301_230)
 
 
 def test_the_kernel_that_holds() -> None:
