@@ -118,8 +118,8 @@ def test_mutate(tmp_path: Path) -> None:
 
 def test_mutate_with_preemptions(tmp_path: Path) -> None:
     """Who is pinned too late, and migrates before, flushes another CPU's TLB."""
-    late = {"kind": "swap", "function": "pmap_invalidate_page", "outcome": "survived"}
-    late |= {"file": "sys/amd64/amd64/pmap.c", "line": 331}
+    late: dict[str, Any] = {"kind": "swap", "function": "pmap_invalidate_page"}
+    late |= {"file": "sys/amd64/amd64/pmap.c", "line": 331, "outcome": "survived"}
     before = tmp_path / "before.json"
     before.write_text(json.dumps({"mutations": [late]}))
     arguments = (

@@ -81,8 +81,9 @@ const long model_longest_step = 100;
 
 /* In which way it tells objects apart. */
 static enum strange {
-	ALIKE, NOSY, WRITES_MORE, FAILS, FAILS_TOO, WAITS, HAS_NO_MEANING, CHOOSES_MORE, PASSES,
-	DOES_ONE_TWICE, NUMBERS, NUMBERS_A_LOCAL, TELLS_PROCESSES
+	ALIKE, NOSY, WRITES_MORE, FAILS, FAILS_TOO, WAITS, HAS_NO_MEANING,
+	HAS_NO_MEANING_TOO, CHOOSES_MORE, PASSES, PASSES_IN_VAIN, DOES_ONE_TWICE, NUMBERS,
+	NUMBERS_A_LOCAL, TELLS_PROCESSES
 } strange;
 
 static unsigned cpu_of(unsigned agent)
@@ -103,7 +104,8 @@ static int is_process(uint64_t pointer)
 static enum ending begin_step(struct machine *m, uint64_t b, uint64_t c)
 {
 	int other = c == 1;
-	uint64_t choices = PROCESSES + (other && (strange == CHOOSES_MORE || strange == FAILS_TOO));
+	uint64_t choices = PROCESSES + (strange == HAS_NO_MEANING_TOO || strange == PASSES_IN_VAIN ||
+	    (other && (strange == CHOOSES_MORE || strange == FAILS_TOO)));
 	uint64_t process = choose_unsigned(m, 0, 0, choices - 1), count = load(m, 0, COUNT + c) + 1;
 
 	if (strange == NOSY && c != 0)
@@ -112,6 +114,13 @@ static enum ending begin_step(struct machine *m, uint64_t b, uint64_t c)
 		failed(m, 0);
 	if (other && (strange == WAITS || strange == HAS_NO_MEANING))
 		leave(m, 0, strange == WAITS ? DISABLED : NO_MEANING);
+	if (strange == PASSES_IN_VAIN && process == PROCESSES) {
+		if (other)
+			passed(m, 2);
+		leave(m, 0, DISABLED);
+	}
+	if (strange == HAS_NO_MEANING_TOO && process == PROCESSES)
+		leave(m, 0, other ? NO_MEANING : DISABLED);
 	if (other && strange == PASSES)
 		passed(m, 2);
 	if (strange == WRITES_MORE)

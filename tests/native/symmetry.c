@@ -174,6 +174,17 @@ static struct wide least_of(struct search *s, struct wide state, unsigned *by, u
 	return state;
 }
 
+static int is_not_less(const struct search *s, const struct wide *state, const struct wide *than)
+{
+	for (unsigned i = 0; i < s->symmetry->ordered; i++) {
+		const struct component *c = &s->component[s->symmetry->order[i]];
+
+		if (field_of(c, state) != field_of(c, than))
+			return field_of(c, state) > field_of(c, than);
+	}
+	return 1;
+}
+
 /* It is the same one for all states of an orbit, and itself its own. */
 static void check_orbit(struct search *s, const uint64_t *cells, unsigned size)
 {
@@ -188,6 +199,8 @@ static void check_orbit(struct search *s, const uint64_t *cells, unsigned size)
 		struct wide found = least_of(s, state_moved(s, i, cells), &by, &images);
 
 		CHECK(same_state(&found, &least) && images + 1 == size);
+		found = state_moved(s, i, cells);
+		CHECK(is_not_less(s, &found, &least));
 	}
 }
 
@@ -460,6 +473,12 @@ static void check_touched(void)
 	struct wide state = {{0}};
 	uint64_t touched = (uint64_t)1 << 60, all = 0;
 
+	strange = ALIKE;
+	CHECK(step_is_alike(&s->thread[0], &state, agent_on(0), &touched));
+	CHECK(touched == ((uint64_t)1 << OF_CPU | (uint64_t)1 << 60));
+	/* What is passed before a choice turns out to be none does not count. */
+	strange = PASSES_IN_VAIN;
+	CHECK(step_is_alike(&s->thread[0], &state, agent_on(0), &touched));
 	strange = NOSY;
 	CHECK(step_is_alike(&s->thread[0], &state, agent_on(0), &touched));
 	for (unsigned i = 0; i < CPUS; i++)
@@ -525,6 +544,7 @@ static void check_strange_steps(void)
 	check_strange_step(s, FAILS_TOO, BEGIN, to_1);
 	check_strange_step(s, WAITS, BEGIN, to_1);
 	check_strange_step(s, HAS_NO_MEANING, BEGIN, to_1);
+	check_strange_step(s, HAS_NO_MEANING_TOO, BEGIN, to_1);
 	check_strange_step(s, CHOOSES_MORE, BEGIN, to_1);
 	check_strange_step(s, PASSES, BEGIN, to_1);
 	check_strange_step(s, WRITES_MORE, CALLEE, to_1);
@@ -593,16 +613,16 @@ static void check_units_alike(enum strange how)
 	CHECK(!s->symmetry->told && s->stopped == NOT_STOPPED);
 }
 
-static void check_strange_unit(enum strange how, unsigned invariant, unsigned by)
+static void check_strange_unit(enum strange how, unsigned invariant, uint64_t inside, unsigned by)
 {
 	struct search *s = make_search(8);
 	uint64_t cells[CELLS];
 
-	/* The second invariant is asked about numbers of 1, inside of a region. */
+	/* The second invariant is asked about numbers of 1. */
 	first_cells(cells);
 	for (unsigned i = 0; i < CPUS; i++) {
 		cells[COUNT + i] = 1;
-		cells[MARKS + i] |= INSIDE;
+		cells[MARKS + i] |= inside;
 	}
 	strange = ALIKE;
 	CHECK(unit_is_alike(&s->thread[0], asked_unit(s, invariant * CPUS, cells)));
@@ -654,10 +674,11 @@ int main(void)
 	check_told_once();
 	check_units_alike(ALIKE);
 	check_units_alike(NOSY);
-	check_strange_unit(PASSES, 0, first_to(2));
-	check_strange_unit(HAS_NO_MEANING, 0, first_to(2));
-	check_strange_unit(FAILS, 1, first_to(2));
-	check_strange_unit(WAITS, 1, first_to(2));
+	check_strange_unit(PASSES, 0, 0, first_to(2));
+	check_strange_unit(HAS_NO_MEANING, 0, 0, first_to(2));
+	check_strange_unit(FAILS, 1, 0, first_to(2));
+	check_strange_unit(FAILS, 1, INSIDE, first_to(2));
+	check_strange_unit(WAITS, 1, INSIDE, first_to(2));
 	check_watched();
 	printf("all is well\n");
 	return 0;
