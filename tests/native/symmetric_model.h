@@ -49,10 +49,11 @@ enum { TURN_MAP = MAPS_DECLARED, SET_MAP, PAIRS_MAP, CR3_MAP, MARK_MAP, MAPS = M
 /* Cells may lie in another order in the image of a component. */
 static const int component_cells[][4] = {
 	{CLOCK}, {RUNNING, COUNT}, {COUNT + 1, RUNNING + 1}, {RUNNING + 2, COUNT + 2},
-	{DIRTY, USERS}, {USERS + 1, DIRTY + 1}, {TURN, PAIRS, ACTIVE}, {CR3}, {MARKS, MARKS + 2, MARKS + 1}
+	{USERS}, {USERS + 1}, {DIRTY, DIRTY + 1}, {TURN, PAIRS, ACTIVE}, {CR3},
+	{MARKS, MARKS + 2, MARKS + 1}
 };
-enum { SHARED = 9, COMPONENTS = SHARED + CPUS };
-enum { OF_CPU = 1, OF_PROCESS = 4, OF_SETS = 6 };
+enum { SHARED = 10, COMPONENTS = SHARED + CPUS };
+enum { OF_CPU = 1, OF_ALL = 6, OF_SETS };
 
 /* How CPUs and processes change places; the first one is the identity. */
 struct places_of {
@@ -399,8 +400,8 @@ static void add_component(struct search *s, const int *cells, unsigned count, un
 		c->cell[i] = (uint32_t)cells[i];
 		s->component_of[cells[i]] = (uint8_t)s->components;
 	}
-	c->field.lane = s->components / 3;
-	c->field.shift = 16 * (s->components % 3);
+	c->field.lane = s->components / 4;
+	c->field.shift = 12 * (s->components % 4);
 	s->components++;
 	component_gather(c, s->start, row);
 	CHECK(component_number(c, row, &number) == 0 && number == 0);

@@ -431,7 +431,7 @@ static void check_components(void)
 	for (unsigned i = 0; i < COMPONENTS - 1; i++) {
 		unsigned n = s->symmetry->order[i];
 
-		CHECK(n != 0 && (i < 8) == (n < OF_SETS || n >= SHARED));
+		CHECK(n != 0 && (i < 8) == (n < OF_ALL || n >= SHARED));
 	}
 }
 
