@@ -655,6 +655,39 @@ static void check_watched(void)
 	}
 }
 
+/* Whoever is asked watches all that it reads, and so do its images.  Of a larger group there
+ * are others that leave a cell and a CPU where they are, and may make up for it. */
+static void check_judged(void)
+{
+	struct search *s = make_search(12);
+	const struct places_of *groups[] = {&group[0], &group[first_to(2)]};
+	uint64_t cells[CELLS];
+
+	s->symmetry->permutation += first_to(2) - 1;
+	s->symmetry->count = 1;
+	strange = ALIKE;
+	for (unsigned i = 0; i < STATES; i++) {
+		unsigned unit = i % s->units;
+		struct wide state;
+		uint64_t read;
+
+		for (unsigned n = 0; n < s->units; n++)
+			s->unit[n].reads[0] = 0;
+		random_cells(cells);
+		asked_unit(s, unit, cells);
+		read = s->thread[0].machine.read[0];
+		state = state_of(s, cells);
+		CHECK(judge_unit(&s->thread[0], unit, &state, 0, 0, 0) == 0);
+		for (unsigned n = 0; n < 2 * MEMORY; n++) {
+			const struct places_of *g = groups[n / MEMORY];
+			unsigned of = unit / CPUS * CPUS + g->cpu[unit % CPUS];
+			uint64_t cell = moved_cell(g, n % MEMORY);
+
+			CHECK(!(read >> n % MEMORY & 1) || (s->unit[of].reads[0] >> cell & 1));
+		}
+	}
+}
+
 int main(void)
 {
 	make_group();
@@ -680,6 +713,7 @@ int main(void)
 	check_strange_unit(FAILS, 1, INSIDE, first_to(2));
 	check_strange_unit(WAITS, 1, INSIDE, first_to(2));
 	check_watched();
+	check_judged();
 	printf("all is well\n");
 	return 0;
 }
