@@ -187,8 +187,10 @@ static int change_keys(struct search *s, struct change *c)
 {
 	in_parallel(s, change_range, c, s->history.count);
 	for (unsigned i = 0; i < s->threads; i++) {
-		for (unsigned n = 0; n < s->thread[i].batch_count; n++)
+		for (unsigned n = 0; n < s->thread[i].batch_count; n++) {
+			s->thread[i].batch[n].key = 0;
 			s->thread[i].batch[n].changed = ALL_LANES;
+		}
 	}
 	for (unsigned i = 0; i < model_invariants; i++) {
 		if (s->violation[i].found)
