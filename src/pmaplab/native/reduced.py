@@ -15,8 +15,8 @@ from pmaplab.native.symmetry import symmetry_numbers
 from pmaplab.search.begun import BegunSearch
 from pmaplab.search.independence import MOST_PASSED, independence
 from pmaplab.search.ownership import Rules
-from pmaplab.search.reduced import FailureKnownError, at_first, goes_beyond, look_around
-from pmaplab.search.reductions import PARTIAL_ORDER, SYMMETRY, Reductions
+from pmaplab.search.reduced import at_first, goes_beyond, look_around
+from pmaplab.search.reductions import PARTIAL_ORDER, SYMMETRY, FailureKnownError, Reductions
 from pmaplab.search.result import Limits
 from pmaplab.search.symmetry import Kind, Symmetry, ToldApart, symmetry_of
 
