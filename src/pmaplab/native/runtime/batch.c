@@ -92,13 +92,13 @@ static int run_batch(struct thread *t)
 	struct search *s = t->search;
 	unsigned left = t->batch_count;
 
-	for (unsigned i = t->batch_ready; i < t->batch_count; i++) {
+	for (unsigned i = 0; i < t->batch_count; i++) {
 		if (t->batch[i].runs)
 			run_afresh(t, &t->running[i], &t->batch[i].to);
 	}
 	while (left) {
 		left = 0;
-		for (unsigned i = t->batch_ready; i < t->batch_count; i++) {
+		for (unsigned i = 0; i < t->batch_count; i++) {
 			struct pending *p = &t->batch[i];
 			struct running *r = &t->running[i];
 			uint64_t units = p->concerns;
@@ -126,24 +126,22 @@ static int run_batch(struct thread *t)
 	return 0;
 }
 
-/* Complete the keys of the batch and ask for their slots; 0, or -1 where fields or lanes
- * must grow or the search is over. */
-static int complete(struct thread *t)
+/* Complete the keys of the batch, from the first state on, and ask for their slots; how
+ * many: not all where fields or lanes must grow or the search is over. */
+static unsigned complete(struct thread *t)
 {
 	struct search *s = t->search;
-	unsigned from = t->batch_ready;
-	int status = 0;
+	unsigned count = 0;
 
 	if (s->reduction != NULL && run_batch(t))
-		return -1;
-	for (; t->batch_ready < t->batch_count; t->batch_ready++) {
-		struct pending *p = &t->batch[t->batch_ready];
+		return 0;
+	for (; count < t->batch_count; count++) {
+		struct pending *p = &t->batch[count];
 
 		if (p->known)
 			continue;
 		if (key_of_state(s, &p->to, p->changed, 1, &p->key)) {
 			request(s, GROW_LANES);
-			status = -1;
 			break;
 		}
 		p->changed = 0;
@@ -151,22 +149,22 @@ static int complete(struct thread *t)
 	}
 	/* One right after the other, since a processor that has to walk page tables for one
 	 * looks but a few instructions ahead. */
-	for (unsigned i = from; i < t->batch_ready; i++) {
+	for (unsigned i = 0; i < count; i++) {
 		if (!t->batch[i].known)
 			store_prefetch(&s->store, t->batch[i].home);
 	}
-	return status;
+	return count;
 }
 
-/* Put those of the batch into the store whose slots were asked for; 0, or -1 when it is
- * full or the search is over. */
-static int put(struct thread *t)
+/* Put the first ones of the batch, whose slots were asked for, into the store; 0, or -1
+ * when it is full or the search is over. */
+static int put(struct thread *t, unsigned ready)
 {
 	struct search *s = t->search;
 	unsigned left = 0, kept = 0;
 	int status = 0;
 
-	for (unsigned i = 0; i < t->batch_ready; i++) {
+	for (unsigned i = 0; i < ready; i++) {
 		if (!t->batch[i].known)
 			t->left[left++] = i;
 	}
@@ -201,23 +199,22 @@ static int put(struct thread *t)
 	if (judge_asked(t, s->level + 1))
 		status = -1;
 	for (unsigned i = 0; i < t->batch_count; i++) {
-		if (i < t->batch_ready && t->batch[i].known)
+		if (i < ready && t->batch[i].known)
 			continue;
 		t->batch[kept] = t->batch[i];
 		if (t->running != NULL)
 			t->running[kept] = t->running[i];
 		kept++;
 	}
-	t->batch_ready -= t->batch_count - kept;
 	t->batch_count = kept;
 	return status;
 }
 
 int batch_drain(struct thread *t)
 {
-	int status = complete(t);
+	unsigned count = t->batch_count, ready = complete(t);
 
-	return put(t) ? -1 : status;
+	return put(t, ready) || ready < count ? -1 : 0;
 }
 
 int batch_emit(struct thread *t, const struct wide *state, word key)
@@ -258,4 +255,3 @@ int batch_emit(struct thread *t, const struct wide *state, word key)
 	}
 	return 0;
 }
-

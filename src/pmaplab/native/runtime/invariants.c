@@ -306,7 +306,8 @@ static int renew(struct search *s, struct unit *u)
 	for (unsigned i = 0; i < u->views; i++) {
 		struct component *values = &u->view[i].values;
 
-		width[u->view[i].component] = values->wanted ? values->wanted + 1 : values->field.width;
+		width[u->view[i].component] = values->wanted ? values->wanted + 1 :
+		    values->field.width;
 		close_view(&u->view[i]);
 	}
 	u->views = u->low = 0;

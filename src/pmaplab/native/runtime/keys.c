@@ -150,8 +150,9 @@ int set_key_widths(struct search *s)
 	return 0;
 }
 
-int extend_top(struct search *s, struct lane *lane)
+int extend_top(struct search *s)
 {
+	struct lane *lane = &s->lane[top_lane(s)];
 	unsigned high, upper;
 
 	if (lane->shift + lane->width == KEY_BITS || lane->width == MOST_NUMBER)
@@ -180,7 +181,8 @@ static void spread_range(struct search *s, void *growth, uint64_t from, uint64_t
 {
 	struct growth *g = growth;
 	struct aside aside = {NULL, 0, 0};
-	int status = store_spread(&s->store, g->before, g->begin + from, g->begin + to, g->end, &aside);
+	int status = store_spread(&s->store, g->before, g->begin + from, g->begin + to, g->end,
+	    &aside);
 
 	pthread_mutex_lock(&s->lock);
 	if (aside_move(&g->aside, &aside) || status)

@@ -103,7 +103,8 @@ static void mark_waiting(struct search *s, void *what, uint64_t from, uint64_t t
 			word later = history_get(&s->history, next);
 
 			if (later != plain_key(later))
-				store_prefetch(&s->store, store_home(&s->store, stored(s, plain_key(later))));
+				store_prefetch(&s->store, store_home(&s->store,
+				    stored(s, plain_key(later))));
 		}
 		if (key == plain_key(key))
 			continue;

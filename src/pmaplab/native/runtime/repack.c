@@ -11,24 +11,6 @@ enum {
 	MANY_STATES = 1 << 20	/* beyond which fields get room to grow when lanes are chosen */
 };
 
-uint64_t memory_used(const struct search *s)
-{
-	uint64_t sum = store_bytes(s->store.buckets) + pages_spare();
-
-	sum += history_bytes(&s->history);
-	for (unsigned i = 0; i < LANES; i++)
-		sum += lane_bytes(&s->lane[i]);
-	for (unsigned i = 0; i < s->components; i++)
-		sum += component_bytes(&s->component[i]);
-	for (unsigned i = 0; i < s->agents; i++)
-		sum += (s->agent[i].steps->last + 1) * sizeof(struct kept_step);
-	for (unsigned i = 0; i < s->units; i++)
-		sum += (s->unit[i].memo.entries->last + 1) * sizeof(struct entry);
-	if (s->symmetry != NULL)
-		sum += symmetry_bytes(s);
-	return sum;
-}
-
 /* How keys, and perhaps states, are turned into what they are after a change. */
 struct change {
 	struct lane before[LANES];
@@ -227,7 +209,7 @@ int grow_lanes(struct search *s)
 		struct lane *lane = &s->lane[i];
 
 		keys |= lane->count + MOST_THREADS > ((uint64_t)1 << lane->width) / 4 * 3 &&
-		    (i != top || extend_top(s, lane));
+		    (i != top || extend_top(s));
 		if (lane->count > (uint64_t)1 << (lane->bits - 1) &&
 		    lane_grow(lane, lane->bits + 1, lane->width))
 			return -1;
@@ -270,9 +252,11 @@ static int place_fields(struct search *s, struct change *c, const struct places 
 		shift[to.over_lane] += to.over;
 		add_move(c, f.lane, f.shift, to.lane, to.shift, own < had ? own : had);
 		if (own < had && to.over)
-			add_move(c, f.over_lane, f.over_shift, to.over_lane, to.over_shift, had - own);
+			add_move(c, f.over_lane, f.over_shift, to.over_lane, to.over_shift,
+			    had - own);
 		else if (own < had)
-			add_move(c, f.over_lane, f.over_shift, to.lane, to.shift + own, had - own);
+			add_move(c, f.over_lane, f.over_shift, to.lane, to.shift + own,
+			    had - own);
 		if (f.width != to.width && component_widen(one, to.width))
 			return -1;
 		one->wanted = 0;

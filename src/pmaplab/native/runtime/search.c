@@ -64,7 +64,10 @@ static int thread_open(struct search *s, struct thread *t)
 	t->changed = calloc(s->ownership == NULL ? 1 : s->ownership->rules + 1, sizeof(*t->changed));
 	t->found_room = 64;
 	t->found = calloc(t->found_room, sizeof(*t->found));
-	return batch_open(t) == 0 && t->base && t->row && t->labels && t->found && t->changed && t->marked ? machine_open(s, &t->machine) : -1;
+	if (batch_open(t) || !t->base || !t->row || !t->labels || !t->found || !t->changed ||
+	    !t->marked)
+		return -1;
+	return machine_open(s, &t->machine);
 }
 
 /* --- one thread ------------------------------------------------------------------ */
@@ -95,6 +98,24 @@ static int take(struct search *s, struct range *range)
 	range->from = __atomic_fetch_add(&s->cursor, BLOCK, __ATOMIC_RELAXED);
 	range->to = range->from + BLOCK < s->end ? range->from + BLOCK : s->end;
 	return range->from < s->end;
+}
+
+uint64_t memory_used(const struct search *s)
+{
+	uint64_t sum = store_bytes(s->store.buckets) + pages_spare();
+
+	sum += history_bytes(&s->history);
+	for (unsigned i = 0; i < LANES; i++)
+		sum += lane_bytes(&s->lane[i]);
+	for (unsigned i = 0; i < s->components; i++)
+		sum += component_bytes(&s->component[i]);
+	for (unsigned i = 0; i < s->agents; i++)
+		sum += (s->agent[i].steps->last + 1) * sizeof(struct kept_step);
+	for (unsigned i = 0; i < s->units; i++)
+		sum += (s->unit[i].memo.entries->last + 1) * sizeof(struct entry);
+	if (s->symmetry != NULL)
+		sum += symmetry_bytes(s);
+	return sum;
 }
 
 static void watch(struct thread *t)
@@ -159,8 +180,6 @@ static void *work(void *argument)
 	struct search *s = t->search;
 	struct range range;
 
-	/* What was asked for may be elsewhere now. */
-	t->batch_ready = 0;
 	if (batch_drain(t))
 		goto out;
 	while (!__atomic_load_n(&s->pause, __ATOMIC_ACQUIRE) && take(s, &range)) {
@@ -186,7 +205,7 @@ static void *work(void *argument)
 				note(s, &s->failure, state, t->key, s->level, (unsigned)failed);
 			if (how == WAITING)
 				history_set(&s->history, at, t->key | (word)1 << FLAG_BIT);
-			if (t->batch_count - t->batch_ready >= BATCH && batch_drain(t)) {
+			if (t->batch_count >= BATCH && batch_drain(t)) {
 				put_back(s, at + 1, range.to);
 				goto out;
 			}

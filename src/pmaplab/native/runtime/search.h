@@ -224,7 +224,6 @@ struct thread {
 	struct running *running;	/* of the batch; NULL without a reduction */
 	unsigned *left;			/* of the batch, while it is put into the store */
 	unsigned batch_count, batch_room;
-	unsigned batch_ready;	/* of it: their slots are asked for */
 	struct wide recent[1 << RECENT_BITS];	/* states that are stored, or in the batch */
 	struct asked asked[MOST_ASKED];
 	unsigned asked_count;
@@ -338,6 +337,8 @@ int machine_open(const struct search *s, struct machine *m);
 void search_run(struct search *s);
 void request(struct search *s, enum pause what);
 void stop(struct search *s, enum stop why);
+/* In bytes. */
+uint64_t memory_used(const struct search *s);
 
 /* Let all threads do `work` on parts of 0 .. count. */
 void in_parallel(struct search *s,
@@ -601,9 +602,9 @@ enum { MOST_NUMBER = 40 };	/* bits of a lane's number */
 int set_key_widths(struct search *s);
 /* The lane whose numbers are the upper end of a key. */
 unsigned top_lane(const struct search *s);
-/* Let numbers of that lane have a bit more, if slots of the store can hold that: all keys
- * stay what they are. */
-int extend_top(struct search *s, struct lane *lane);
+/* Let numbers of that lane have a bit more; all keys stay what they are.  0, or -1 where
+ * slots of the store cannot hold that. */
+int extend_top(struct search *s);
 /* Put all states of the history into a store that is large enough; 0, or -1. */
 int rebuild_store(struct search *s);
 /* A larger store; 0, or -1 without memory. */
@@ -617,7 +618,6 @@ enum laid_out { LAID_OUT, NO_MEMORY, TOO_WIDE };
 enum laid_out repack(struct search *s, int anew);
 /* Larger lanes; 0, or -1 without memory. */
 int grow_lanes(struct search *s);
-uint64_t memory_used(const struct search *s);
 
 /* --- checkpoint.c --------------------------------------------------------------- */
 

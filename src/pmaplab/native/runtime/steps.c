@@ -13,8 +13,10 @@ static void set_mask_bits(struct search *s, unsigned number)
 
 	memset(&mask->bits, 0, sizeof(mask->bits));
 	for (unsigned i = 0; i < s->components; i++) {
+		const struct component *c = &s->component[i];
+
 		if (mask->components >> i & 1)
-			field_xor(&s->component[i], &mask->bits, low_bits(s->component[i].field.width));
+			field_xor(c, &mask->bits, low_bits(c->field.width));
 	}
 }
 
@@ -63,7 +65,8 @@ static inline uint16_t *mask_at(const struct search *s, const struct agent *a,
 
 static int open_masks(struct search *s, struct masks *masks, unsigned component)
 {
-	unsigned first = mask_of(s, (uint64_t)1 << component), bits = s->component[component].field.width;
+	unsigned first = mask_of(s, (uint64_t)1 << component);
+	unsigned bits = s->component[component].field.width;
 	uint16_t *number = pages_map(sizeof(*number) << bits, 0);
 
 	if (number == NULL || first == MOST_MASKS)

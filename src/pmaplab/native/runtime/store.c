@@ -110,7 +110,8 @@ static uint64_t offset_of(const struct store *store, uint64_t low, uint64_t dist
 }
 
 /* The bucket of a try. */
-static uint64_t *bucket_at(const struct store *store, uint64_t low, uint64_t home, uint64_t distance)
+static uint64_t *bucket_at(const struct store *store, uint64_t low, uint64_t home,
+    uint64_t distance)
 {
 	uint64_t at = home + offset_of(store, low, distance);
 
