@@ -327,6 +327,32 @@ static int are_images(struct search *s, struct mirror *mirror, const struct perm
 	return 1;
 }
 
+/* Add where cells go, one bit each. */
+static void move_cells(const struct search *s, const uint64_t *to, const uint64_t *cells,
+    uint64_t *moved)
+{
+	for (uint64_t at = 0; at <= s->memory / 64; at++) {
+		for (uint64_t left = cells[at]; left; left &= left - 1) {
+			uint64_t cell = to[64 * at + (uint64_t)__builtin_ctzll(left)];
+
+			moved[cell / 64] |= (uint64_t)1 << cell % 64;
+		}
+	}
+}
+
+/* The components that a permutation puts where `components` are. */
+static uint64_t components_before(const struct search *s, const struct permutation *p,
+    uint64_t components)
+{
+	uint64_t result = 0;
+
+	for (unsigned i = 0; i < s->components; i++) {
+		if (components >> i & 1)
+			result |= (uint64_t)1 << p->from[i];
+	}
+	return result;
+}
+
 int step_is_alike(struct thread *t, const struct wide *state, unsigned agent, uint64_t *touched)
 {
 	struct search *s = t->search;
@@ -336,6 +362,7 @@ int step_is_alike(struct thread *t, const struct wide *state, unsigned agent, ui
 	unpack(s, state, mirror->base);
 	if (run_all(s, &mirror->machine, mirror->base, agent, &mirror->ours))
 		goto out_of_memory;
+	forget_access(s, &mirror->machine);
 	for (unsigned n = 0; n < y->count; n++) {
 		const struct permutation *p = &y->permutation[n];
 		int alike;
@@ -352,9 +379,11 @@ int step_is_alike(struct thread *t, const struct wide *state, unsigned agent, ui
 			return 0;
 		}
 		/* What it came to rests on this as well. */
-		for (unsigned i = 0; i < s->components; i++) {
-			if (mirror->theirs.touched >> i & 1)
-				*touched |= (uint64_t)1 << p->from[i];
+		*touched |= components_before(s, p, mirror->theirs.touched);
+		if (s->reduction != NULL) {
+			move_cells(s, p->back, mirror->machine.read, t->machine.read);
+			move_cells(s, p->back, mirror->machine.wrote, t->machine.wrote);
+			forget_access(s, &mirror->machine);
 		}
 	}
 	return 1;
@@ -372,19 +401,6 @@ static void say(struct search *s, struct machine *m, const struct unit *u, struc
 	add_labels(m, ran);
 	ran->failed = how == FAILED;
 	ran->error = how != FAILED && how != TAKEN;
-}
-
-/* Add where cells go, one bit each. */
-static void move_cells(const struct search *s, const uint64_t *to, const uint64_t *cells,
-    uint64_t *moved)
-{
-	for (uint64_t at = 0; at <= s->memory / 64; at++) {
-		for (uint64_t left = cells[at]; left; left &= left - 1) {
-			uint64_t cell = to[64 * at + (uint64_t)__builtin_ctzll(left)];
-
-			moved[cell / 64] |= (uint64_t)1 << cell % 64;
-		}
-	}
 }
 
 int unit_is_alike(struct thread *t, const struct unit *u)
@@ -411,6 +427,28 @@ int unit_is_alike(struct thread *t, const struct unit *u)
 		move_cells(s, p->back, m->read, t->machine.read);
 	}
 	return 1;
+}
+
+int read_images(struct thread *t, const struct unit *u, uint64_t *touched)
+{
+	struct search *s = t->search;
+	struct machine *m = &t->mirror->machine;
+
+	for (unsigned n = 0; n < s->symmetry->count; n++) {
+		const struct permutation *p = &s->symmetry->permutation[n];
+		uint64_t inside;
+		enum ending how;
+
+		memory_image(s, p, t->base, m->s);
+		how = ask_machine(s, m, &s->unit[u->invariant * model_cpus + p->cpu[u->cpu]], &inside);
+		if (how != TAKEN && how != FAILED) {
+			told_apart(s, n + 1, 0, (int)u->invariant);
+			return -1;
+		}
+		*touched |= components_before(s, p, m->touched);
+		move_cells(s, p->back, m->read, t->machine.read);
+	}
+	return 0;
 }
 
 void watch_images(struct thread *t, const struct unit *u)
