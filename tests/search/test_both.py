@@ -1,0 +1,412 @@
+"""Searches with both reductions at once against searches without any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import test_broken_kernels as broken
+from ir.runnable import quick
+from pmaplab.ir.effects import bits
+from pmaplab.machine.modes import find_mode
+from pmaplab.search.bfs import search
+from pmaplab.search.closure import facts_not_kept
+from pmaplab.search.independence import independence
+from pmaplab.search.interpreter import Interpreter, State
+from pmaplab.search.ownership import Rules
+from pmaplab.search.reduced import search_reduced
+from pmaplab.search.reductions import SEARCH_REDUCTIONS, Reductions
+from pmaplab.search.result import Limits, Result
+from pmaplab.search.symmetric import Symmetric
+from pmaplab.search.symmetry import SET, Kind, Symmetry, Values, symmetry_of
+from pmaplab.system import System
+from search.alike_systems import CPU_KIND, ITEM_KIND, alike_systems
+from search.small import function, system
+from search.symmetric_systems import symmetric_systems
+from search.test_reduced import known, summary
+from search.test_symmetric import kernel
+
+BOTH = Reductions(frozenset(SEARCH_REDUCTIONS))
+
+
+def numbers(result: Result) -> tuple[Any, ...]:
+    """What must not depend on which image of a state is kept."""
+    return (
+        (result.states, result.transitions, result.depth, result.passed, result.images),
+        (result.reductions, result.symmetries, result.searched_again, result.verdict()),
+    )
+
+
+@contextmanager
+def keeping_the_largest() -> Iterator[None]:
+    """Of a state's images."""
+
+    def representative(self: Symmetric, memory: int, parts: list[int]) -> tuple[int, int, int]:
+        images = [self._packed(memory, parts)]
+        images += [self._image(n, memory, parts) for n in range(len(self.permutations))]
+        most = max(images)
+        return most, images.index(most), len(set(images)) - 1
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Symmetric, "_representative", representative)
+        yield
+
+
+def same(made: System) -> Result | None:
+    found = search(made, limits=Limits(states=6_000))
+    if not found.complete:
+        return None
+    less = found
+    for names in (set[str](), set(found.exemptions_used)):
+        with known(names):
+            less = search_reduced(made, reductions=BOTH)
+            with keeping_the_largest():
+                other = search_reduced(made, reductions=BOTH)
+        assert summary(less) == summary(found)
+        assert less.states <= found.states
+        assert less.searched_again == bool(found.violations)
+        if not (found.violations or less.told_apart or less.broken_facts):
+            assert numbers(less) == numbers(other)
+    return less
+
+
+def alike(made: System) -> None:
+    less = same(made)
+    if less is not None:
+        assert not less.told_apart
+        if not less.violations:
+            assert less.reductions == SEARCH_REDUCTIONS
+            assert less.symmetries == tuple(kind.name for kind in made.symmetries)
+
+
+@settings(quick, max_examples=10)
+@given(alike_systems(broken=False))
+def test_random_systems(made: System) -> None:
+    alike(made)
+
+
+@pytest.mark.slow
+@settings(quick, max_examples=300)
+@given(alike_systems(broken=False))
+def test_more_random_systems(made: System) -> None:
+    alike(made)
+
+
+@settings(quick, max_examples=8)
+@given(alike_systems(broken=True))
+def test_random_systems_that_are_not_symmetric(made: System) -> None:
+    same(made)
+
+
+@pytest.mark.slow
+@settings(quick, max_examples=300)
+@given(alike_systems(broken=True))
+def test_more_random_systems_that_are_not_symmetric(made: System) -> None:
+    same(made)
+
+
+@settings(quick, max_examples=5)
+@given(symmetric_systems(broken=False))
+def test_random_systems_with_more_items(made: System) -> None:
+    alike(made)
+
+
+@pytest.mark.slow
+@settings(quick, max_examples=150)
+@given(symmetric_systems(broken=True))
+def test_random_systems_with_more_items_that_are_not_symmetric(made: System) -> None:
+    same(made)
+
+
+# --- the reference kernel ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scenario", "mode", "processes", "states", "passed", "images"),
+    [
+        ("switch", "nopcid", 2, 693, 2494, 2047),
+        pytest.param("switch", "nopcid", 3, 787, 2857, 6864, marks=pytest.mark.slow),
+        pytest.param("switch", "pcid+pti", 2, 1272, 6543, 3812, marks=pytest.mark.slow),
+        pytest.param("shootdown", "nopcid", 2, 5561, 19310, 16497, marks=pytest.mark.slow),
+    ],
+)
+def test_the_kernel_that_holds(
+    scenario: str, mode: str, processes: int, states: int, passed: int, images: int
+) -> None:
+    made = kernel(scenario, mode, 1, processes)
+    less, found = search_reduced(made, reductions=BOTH), search(made)
+    assert summary(less) == summary(found)
+    assert less.symmetries == ("processes", "CPUs") and not less.searched_again
+    assert (less.states, less.passed, less.images) == (states, passed, images)
+    with keeping_the_largest():
+        assert numbers(search_reduced(made, reductions=BOTH)) == numbers(less)
+
+
+@pytest.mark.parametrize(
+    ("path", "mode"),
+    [
+        pytest.param(path, mode, marks=[] if number % 12 == 6 else pytest.mark.slow)
+        for number, (path, mode) in enumerate(dict(broken.VIOLATED).items())
+    ],
+    ids=broken.name,
+)
+def test_a_broken_kernel(path: Any, mode: str) -> None:
+    """Found by the reduced search itself, and then as without it."""
+    made = broken.built(path, find_mode(mode))
+    with known(set()):
+        less = search_reduced(made, reductions=BOTH)
+    found = search(made)
+    assert summary(less) == summary(found)
+    assert less.first is not None and found.first is not None
+    # What fails at first is known before.
+    assert less.searched_again == (len(found.first.moves) > len(found.bring_up))
+    assert less.first.moves == found.first.moves
+    assert (less.states, less.transitions) == (found.states, found.transitions)
+
+
+# --- small systems -------------------------------------------------------------------
+
+# The first one to come has the lock, and goes on at `holder`, the other one at `other`.
+ALIKE = """
+cpus 2
+region inside
+global @own: [2 x u32]
+global @flag: [2 x u32]
+global @word: u32
+global @lock: *u32
+agent cpu0 cpu 0 context thread entry @main
+agent cpu1 cpu 1 context thread entry @main
+"""
+CPUS = Kind("CPUs", 2, ("own", "flag"), cpus=True)
+OWN, FLAG = "index(@own:*[2 x u32], {})", "index(@flag:*[2 x u32], {})"
+
+
+def alike_cpus(holder: Sequence[str], other: Sequence[str], more: str = "") -> System:
+    lines = [
+        f"%q = cmpxchg @lock:**u32, null:*u32, {OWN.format('cpu')}",
+        "branch eq(%q, null:*u32), holder, other\nholder:",
+        *holder,
+        "jump e\nother:",
+        *other,
+        "jump e\ne:",
+        "return",
+    ]
+    text = ALIKE + more + function("main", *lines, more="var %x: u32\nvar %q: *u32")
+    return replace(system(text), symmetries=(CPUS,))
+
+
+def told(made: System) -> str:
+    """By whom CPUs are told apart, once the verdicts agree."""
+    found = search(made)
+    with known(set()):
+        less = search_reduced(made, reductions=BOTH)
+    assert summary(less) == summary(found)
+    return " ".join(each.function for each in less.told_apart)
+
+
+PASSED = [f"store {OWN.format('cpu')}, {n}:u32" for n in (1, 2, 3)]
+
+
+def test_both_are_used() -> None:
+    made = alike_cpus([*PASSED, "store @word:*u32, 1:u32"], [*PASSED, "%x = load @word:*u32"])
+    assert told(made) == ""
+    less = search_reduced(made, reductions=BOTH)
+    assert less.reductions == SEARCH_REDUCTIONS and less.symmetries == ("CPUs",)
+    for name in SEARCH_REDUCTIONS:
+        alone = search_reduced(made, reductions=Reductions(frozenset({name})))
+        assert alone.reductions == (name,) and less.states < alone.states
+    assert less.passed and less.images
+
+
+@pytest.mark.parametrize("cpu", [0, 1])
+def test_a_passed_step_that_tells_objects_apart(cpu: int) -> None:
+    one = [f"branch eq(cpu, {cpu}:u32), k, l", 'k:\nsometimes "one"', "jump l\nl:", *PASSED]
+    assert told(alike_cpus([*PASSED, *one], PASSED)) == "main"
+
+
+def test_what_only_an_image_of_a_step_reads() -> None:
+    """CPU 0 reads its own word, and so it does where CPU 1 reads it; what that may see of
+    CPU 0 is not missed where CPU 0 has come first."""
+    look = f"%x = load {OWN.format('0:u32')}", "branch eq(%x, 1:u32), k, e"
+    assert told(alike_cpus([*look, 'k:\nsometimes "seen"'], PASSED)) == "main"
+
+
+ASKS = """
+invariant "apart" @apart
+atomic function @apart(%cpu: u32) {
+  var %x: u32
+b:
+  %x = load index(@flag:*[2 x u32], %cpu)
+  branch eq(%x, 1:u32), one, out
+one:
+  %x = load index(@own:*[2 x u32], 0:u32)
+  assert ne(%x, 1:u32), KASSERT, "one"
+  jump out
+out:
+  return
+}
+"""
+
+
+def test_what_only_an_image_of_an_invariant_reads() -> None:
+    flags = [f"store {FLAG.format('cpu')}, {n}:u32" for n in (1, 0)]
+    assert told(alike_cpus(flags, PASSED, more=ASKS)) == "apart"
+
+
+ITEMS = """
+cpus 2
+struct item {
+  word: u32
+}
+global @items: [2 x item]
+global @current: *item
+global @word: u32
+"""
+
+
+def test_what_only_an_image_of_a_state_can_touch() -> None:
+    """The first state's image cannot be reached; what agents may do there is known."""
+    current = "@current:**item"
+    lines = f"%q = load {current}", "store field(%q, word):*u32, 1:u32", f"%q = load {current}"
+    main = function("main", *lines, "store @word:*u32, 1:u32", "return", more="var %q: *item")
+    first = f"store {current}, index(@items:*[2 x item], 0:u32)"
+    start = function("start", first, "return")
+    agents = (
+        "agent cpu0 cpu 0 context thread entry @{}\n",
+        "agent cpu1 cpu 1 context thread entry @{}\n",
+    )
+    both = "".join(agents).format("main", "main")
+    made = system(ITEMS + both + main, ITEMS + agents[0].format("start") + start)
+    made = replace(made, symmetries=(Kind("items", 2, ("items",)),))
+    assert told(made) == ""
+    with keeping_the_largest():
+        assert told(made) == ""
+
+
+def test_a_loop_of_passed_steps_ends() -> None:
+    again = "branch ne(cpu, 5:u32), c, d\nd:"
+    made = alike_cpus(["jump c\nc:", *PASSED, again], PASSED)
+    less = search_reduced(made, reductions=BOTH)
+    assert less.complete and summary(less) == summary(search(made))
+    with keeping_the_largest():
+        assert numbers(search_reduced(made, reductions=BOTH)) == numbers(less)
+
+
+def test_who_is_stuck() -> None:
+    waits = "%x = load @word:*u32", "assume eq(%x, 5:u32)"
+    made = alike_cpus(PASSED, [*PASSED, *waits])
+    assert told(made) == ""
+    with known(set()):
+        less = search_reduced(made, reductions=BOTH)
+    assert less.searched_again and set(less.violations) == {"progress"}
+
+
+# --- what permutations keep -----------------------------------------------------------
+
+
+def group(made: System, kinds: Sequence[Kind], start: State) -> Symmetry:
+    machine = Interpreter(made.program)
+    found, _, _ = symmetry_of(machine.layout, machine.code.numbers, start, kinds)
+    assert found is not None
+    return found
+
+
+def facts(cell: str, *when: str) -> str:
+    """A fact of each CPU: its number is # in the text, and that of the other one ~."""
+    return "".join(fact_of(n, cell, *when) for n in (0, 1))
+
+
+def fact_of(cpu: int, cell: str, *when: str) -> str:
+    lines = "\n".join((f'owned "f" cpu {cpu} shared {{', f"cell {cell}", *when, "}\n"))
+    return lines.replace("#", str(cpu)).replace("~", str(1 - cpu))
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        (facts('@own "[#]"'), True),
+        (facts('@own "[~]"'), True),
+        (facts('@own "[0]"'), False),
+        (fact_of(0, '@own "[#]"'), False),
+        (facts('@word ""', 'when @lock "" is @own "[#]"'), True),
+        (facts('@word ""', 'when @lock "" is @own "[~]"'), True),
+        (facts('@word ""', 'when @lock "" is @own "[0]"'), False),
+        (facts('@word ""', 'when @flag "[#]" is 1'), True),
+        (facts('@word ""', 'when @flag "[#]" is #'), False),
+        (facts('@word ""', "outside inside"), True),
+    ],
+)
+def test_facts_that_permutations_keep(said: str, kept: bool) -> None:
+    flags = f"store {FLAG.format('cpu')}, 1:u32", f"%x = load {FLAG.format('cpu')}"
+    lines = "enter inside", "store @word:*u32, %x", "leave inside", *PASSED
+    made = alike_cpus([*flags, *lines], [*flags, *lines], more=said)
+    machine = Interpreter(made.program)
+    symmetry = group(made, made.symmetries, machine.initial())
+    not_kept = facts_not_kept(Rules(made.program, machine.layout), symmetry)
+    assert not_kept == (frozenset() if kept else {"f"})
+
+
+@pytest.mark.parametrize(
+    ("when", "kept"),
+    [(("has 1", "has 2"), True), (("is 1", "is 2"), True), (("has 1", "has 1"), False)],
+)
+def test_facts_of_a_set_that_permutations_keep(when: tuple[str, str], kept: bool) -> None:
+    said = "".join(
+        f'owned "f" cpu {n} {{\ncell @own "[{n}]"\nwhen @word "" {each}\n}}\n'
+        for n, each in enumerate(when)
+    )
+    lines = "%x = load @word:*u32", "rmw or @word:*u32, shl(1:u32, cpu)"
+    made = alike_cpus(lines, lines, more=said)
+    machine = Interpreter(made.program)
+    kind = replace(CPUS, values=(Values(SET, ("word",)),))
+    symmetry = group(made, [kind], machine.initial())
+    not_kept = facts_not_kept(Rules(made.program, machine.layout), symmetry)
+    assert not_kept == (frozenset() if kept else {"f"})
+
+
+def moved(numbers: int, to: Sequence[int]) -> int:
+    return sum(1 << to[number] for number in bits(numbers))
+
+
+@settings(quick, max_examples=15)
+@given(alike_systems(broken=True), st.booleans())
+def test_tables_that_permutations_keep(made: System, unlike: bool) -> None:
+    """Whether agents are alike or not, and wherever the search begins."""
+    machine = Interpreter(made.program)
+    layout, cells = machine.layout, list(machine.initial())
+    if unlike:
+        cells[layout.address("pcpu", "[0].item")] = layout.address("items", "[0].word")
+        cells[layout.regions] = 1
+    start, cpus = tuple(cells), made.program.cpus
+    symmetry, _, _ = symmetry_of(layout, machine.code.numbers, start, [ITEM_KIND, CPU_KIND])
+    if symmetry is None:
+        return
+    dropped = facts_not_kept(Rules(made.program, layout), symmetry)
+    rules = Rules(made.program, layout, dropped)
+    tables = independence(made.program, layout, start, rules, symmetry)
+    for p in symmetry.permutations:
+        units = [unit.invariant * cpus + p.cpus[unit.cpu] for unit in tables.units]
+        for cell, to in enumerate(p.cells):
+            assert tables.touch[to] == moved(tables.touch[cell], p.agents)
+            assert tables.write[to] == moved(tables.write[cell], p.agents)
+            assert tables.seen[to] == moved(tables.seen[cell], units)
+        for number, unit in enumerate(tables.units):
+            image = tables.units[units[number]]
+            assert image.always == unit.always
+            assert all(image.asks[p.cpus[n]] == unit.asks[n] for n in range(cpus))
+        for agent, to in enumerate(p.agents):
+            assert tables.guard[to] == p.cells[tables.guard[agent]]
+            assert tables.may[to].reads == moved(tables.may[agent].reads, p.cells)
+            assert tables.may[to].writes == moved(tables.may[agent].writes, p.cells)
+        for table in (tables.leavers, tables.enterers):
+            for cpu, to in enumerate(p.cpus):
+                assert table[to] == tuple(moved(agents, p.agents) for agents in table[cpu])
+        who = [(r.name, r.keepers, r.enders, r.changers, r.concerned) for r in rules.rules]
+        images = [(name, *(moved(each, p.agents) for each in sets)) for name, *sets in who]
+        assert sorted(who) == sorted(images)
