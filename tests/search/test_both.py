@@ -370,6 +370,20 @@ def test_facts_of_a_set_that_permutations_keep(when: tuple[str, str], kept: bool
     assert not_kept == (frozenset() if kept else {"f"})
 
 
+@pytest.mark.parametrize("entered", [False, True])
+def test_a_region_in_which_one_cpu_is_for_ever(entered: bool) -> None:
+    """Where failures do not count there, they may in an image."""
+    lines = ["enter inside", *PASSED, "leave inside"] if entered else PASSED
+    made = alike_cpus(lines, lines, more=ASKS.replace("@apart", "@apart exempt inside", 1))
+    layout = Interpreter(made.program).layout
+    cells = list(Interpreter(made.program).initial())
+    cells[layout.regions] = 1
+    for symmetry in (None, group(made, made.symmetries, tuple(cells))):
+        tables = independence(made.program, layout, cells, None, symmetry)
+        always = {unit.always for unit in tables.units}
+        assert always == ({0} if symmetry is not None and not entered else {1})
+
+
 def moved(numbers: int, to: Sequence[int]) -> int:
     return sum(1 << to[number] for number in bits(numbers))
 
