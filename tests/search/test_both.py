@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -15,13 +15,14 @@ import test_broken_kernels as broken
 from ir.runnable import quick
 from pmaplab.ir.effects import bits
 from pmaplab.machine.modes import find_mode
-from pmaplab.search.bfs import search
+from pmaplab.search import reduced
+from pmaplab.search.bfs import PART_BITS, search
 from pmaplab.search.closure import facts_not_kept
-from pmaplab.search.independence import independence
+from pmaplab.search.independence import Independence, independence
 from pmaplab.search.interpreter import Interpreter, State
 from pmaplab.search.ownership import Rules
 from pmaplab.search.reduced import search_reduced
-from pmaplab.search.reductions import SEARCH_REDUCTIONS, Reductions
+from pmaplab.search.reductions import PARTIAL_ORDER, SEARCH_REDUCTIONS, Reductions
 from pmaplab.search.result import Limits, Result
 from pmaplab.search.symmetric import Symmetric
 from pmaplab.search.symmetry import SET, Kind, Symmetry, Values, symmetry_of
@@ -44,18 +45,23 @@ def numbers(result: Result) -> tuple[Any, ...]:
 
 
 @contextmanager
-def keeping_the_largest() -> Iterator[None]:
-    """Of a state's images."""
+def keeping(key: Callable[[Sequence[int], int], int]) -> Iterator[None]:
+    """Of a state's images that with the largest key: by its memory and its number."""
 
     def representative(self: Symmetric, memory: int, parts: list[int]) -> tuple[int, int, int]:
         images = [self._packed(memory, parts)]
         images += [self._image(n, memory, parts) for n in range(len(self.permutations))]
-        most = max(images)
+        shift = PART_BITS * len(parts)
+        most = max(images, key=lambda image: key(self.memory[image >> shift], image))
         return most, images.index(most), len(set(images)) - 1
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Symmetric, "_representative", representative)
         yield
+
+
+def keeping_the_largest() -> AbstractContextManager[None]:
+    return keeping(lambda _, number: number)
 
 
 def same(made: System) -> Result | None:
@@ -187,6 +193,16 @@ CPUS = Kind("CPUs", 2, ("own", "flag"), cpus=True)
 OWN, FLAG = "index(@own:*[2 x u32], {})", "index(@flag:*[2 x u32], {})"
 
 
+def facts(cell: str, *when: str) -> str:
+    """A fact of each CPU: its number is # in the text, and that of the other one ~."""
+    return "".join(fact_of(n, cell, *when) for n in (0, 1))
+
+
+def fact_of(cpu: int, cell: str, *when: str) -> str:
+    lines = "\n".join((f'owned "f" cpu {cpu} shared {{', f"cell {cell}", *when, "}\n"))
+    return lines.replace("#", str(cpu)).replace("~", str(1 - cpu))
+
+
 def alike_cpus(holder: Sequence[str], other: Sequence[str], more: str = "") -> System:
     lines = [
         f"%q = cmpxchg @lock:**u32, null:*u32, {OWN.format('cpu')}",
@@ -210,11 +226,13 @@ def told(made: System) -> str:
     return " ".join(each.function for each in less.told_apart)
 
 
+# After these, a state is kept in which CPU 0 has come first.
+FIRST, SECOND = "store @word:*u32, 1:u32", "%x = load @word:*u32"
 PASSED = [f"store {OWN.format('cpu')}, {n}:u32" for n in (1, 2, 3)]
 
 
 def test_both_are_used() -> None:
-    made = alike_cpus([*PASSED, "store @word:*u32, 1:u32"], [*PASSED, "%x = load @word:*u32"])
+    made = alike_cpus([*PASSED, FIRST], [*PASSED, SECOND])
     assert told(made) == ""
     less = search_reduced(made, reductions=BOTH)
     assert less.reductions == SEARCH_REDUCTIONS and less.symmetries == ("CPUs",)
@@ -234,7 +252,36 @@ def test_what_only_an_image_of_a_step_reads() -> None:
     """CPU 0 reads its own word, and so it does where CPU 1 reads it; what that may see of
     CPU 0 is not missed where CPU 0 has come first."""
     look = f"%x = load {OWN.format('0:u32')}", "branch eq(%x, 1:u32), k, e"
-    assert told(alike_cpus([*look, 'k:\nsometimes "seen"'], PASSED)) == "main"
+    made = alike_cpus([FIRST, *look, 'k:\nsometimes "seen"'], [SECOND, *PASSED])
+    assert told(made) == "main"
+
+
+def test_what_only_an_image_of_a_step_touches_is_no_one_elses() -> None:
+    """CPU 0 looks at what the one that has the lock owns, and CPU 1 beside it."""
+    said = facts('@mine "[0]"', 'when @lock "" is @own "[#]"').replace(" shared", "")
+    mine = "index(@mine:*[2 x u32], {})"
+    holder = FIRST, *[f"store {mine.format('0:u32')}, 1:u32"] * 2
+    look = SECOND, f"%x = load {mine.format('cpu')}"
+    made = alike_cpus(holder, look, more="global @mine: [2 x u32]\n" + said)
+    assert told(made) == ""
+    assert len(search_reduced(made, reductions=BOTH).broken_facts) == 1
+
+
+def fewer(*of: Any) -> Independence:
+    """Tables that leave out what the first agent writes, where there are symmetries."""
+    tables = independence(*of)
+    if of[4] is None:
+        return tables
+    may = (replace(tables.may[0], writes=0), *tables.may[1:])
+    return replace(tables, may=may, write=tuple(agents & ~1 for agents in tables.write))
+
+
+def test_what_is_beyond_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image of a state need not be reachable: without symmetries it is an error."""
+    monkeypatch.setattr(reduced, "independence", fewer)
+    made = alike_cpus(PASSED, PASSED)
+    assert told(made) == "main"
+    assert search_reduced(made, reductions=BOTH).reductions == (PARTIAL_ORDER,)
 
 
 ASKS = """
@@ -256,7 +303,7 @@ out:
 
 def test_what_only_an_image_of_an_invariant_reads() -> None:
     flags = [f"store {FLAG.format('cpu')}, {n}:u32" for n in (1, 0)]
-    assert told(alike_cpus(flags, PASSED, more=ASKS)) == "apart"
+    assert told(alike_cpus([FIRST, *flags], [SECOND, *PASSED], more=ASKS)) == "apart"
 
 
 ITEMS = """
@@ -267,6 +314,20 @@ struct item {
 global @items: [2 x item]
 global @current: *item
 global @word: u32
+"""
+
+
+INVARIANT = """
+invariant "current" @look
+atomic function @look(%cpu: u32) {
+  var %q: *item
+  var %x: u32
+b:
+  %q = load @current:**item
+  %x = load field(%q, word):*u32
+  assert ne(%x, 7:u32), KASSERT, "seven"
+  return
+}
 """
 
 
@@ -287,6 +348,30 @@ def test_what_only_an_image_of_a_state_can_touch() -> None:
     assert told(made) == ""
     with keeping_the_largest():
         assert told(made) == ""
+
+
+@pytest.mark.parametrize("cpu", [0, 1])
+def test_a_wait_that_tells_objects_apart(cpu: int) -> None:
+    waits = SECOND, f"assume or(eq(cpu, {cpu}:u32), eq(%x, 5:u32))", "branch eq(%x, 5:u32), e, k"
+    made = alike_cpus([SECOND, *waits, 'k:\nsometimes "early"'], ["store @word:*u32, 5:u32"])
+    assert told(made) == "main"
+
+
+@pytest.mark.parametrize("cpus", [(0,), (0, 1)])
+def test_a_fact_of_one_cpu(cpus: Sequence[int]) -> None:
+    """It would be right where it is asked of the states that are kept, and is not."""
+    said = "".join(fact_of(n, '@mine ""', 'when @lock "" is @own "[#]"') for n in cpus)
+    said = said.replace(" shared", "") + "global @mine: u32\n"
+    holder = "%x = load @mine:*u32", "branch eq(%x, 1:u32), k, e", 'k:\nsometimes "seen"'
+    other = "store @word:*u32, 1:u32", "store @mine:*u32, 1:u32"
+    made = alike_cpus(holder, other, more=said)
+    layout = Interpreter(made.program).layout
+    lock, word = layout.address("lock", ""), layout.address("word", "")
+    own = [layout.address("own", f"[{n}]") for n in (0, 1)]
+    with keeping(lambda memory, _: memory[lock] == own[memory[word]]):
+        assert told(made) == ""
+        less = search_reduced(made, reductions=BOTH)
+    assert less.symmetries == ("CPUs",) and len(less.broken_facts) == len(cpus) - 1
 
 
 def test_a_loop_of_passed_steps_ends() -> None:
@@ -315,16 +400,6 @@ def group(made: System, kinds: Sequence[Kind], start: State) -> Symmetry:
     found, _, _ = symmetry_of(machine.layout, machine.code.numbers, start, kinds)
     assert found is not None
     return found
-
-
-def facts(cell: str, *when: str) -> str:
-    """A fact of each CPU: its number is # in the text, and that of the other one ~."""
-    return "".join(fact_of(n, cell, *when) for n in (0, 1))
-
-
-def fact_of(cpu: int, cell: str, *when: str) -> str:
-    lines = "\n".join((f'owned "f" cpu {cpu} shared {{', f"cell {cell}", *when, "}\n"))
-    return lines.replace("#", str(cpu)).replace("~", str(1 - cpu))
 
 
 @pytest.mark.parametrize(
@@ -388,22 +463,7 @@ def moved(numbers: int, to: Sequence[int]) -> int:
     return sum(1 << to[number] for number in bits(numbers))
 
 
-@settings(quick, max_examples=15)
-@given(alike_systems(broken=True), st.booleans())
-def test_tables_that_permutations_keep(made: System, unlike: bool) -> None:
-    """Whether agents are alike or not, and wherever the search begins."""
-    machine = Interpreter(made.program)
-    layout, cells = machine.layout, list(machine.initial())
-    if unlike:
-        cells[layout.address("pcpu", "[0].item")] = layout.address("items", "[0].word")
-        cells[layout.regions] = 1
-    start, cpus = tuple(cells), made.program.cpus
-    symmetry, _, _ = symmetry_of(layout, machine.code.numbers, start, [ITEM_KIND, CPU_KIND])
-    if symmetry is None:
-        return
-    dropped = facts_not_kept(Rules(made.program, layout), symmetry)
-    rules = Rules(made.program, layout, dropped)
-    tables = independence(made.program, layout, start, rules, symmetry)
+def check_tables(tables: Independence, rules: Rules, symmetry: Symmetry, cpus: int) -> None:
     for p in symmetry.permutations:
         units = [unit.invariant * cpus + p.cpus[unit.cpu] for unit in tables.units]
         for cell, to in enumerate(p.cells):
@@ -424,3 +484,44 @@ def test_tables_that_permutations_keep(made: System, unlike: bool) -> None:
         who = [(r.name, r.keepers, r.enders, r.changers, r.concerned) for r in rules.rules]
         images = [(name, *(moved(each, p.agents) for each in sets)) for name, *sets in who]
         assert sorted(who) == sorted(images)
+
+
+def test_tables_where_only_the_first_item_is_touched() -> None:
+    current = "@current:**item"
+    said = "".join(
+        f'owned "f" cpu {n} {{\ncell @items "[{i}].word"\nwhen @items "[{i}].word" is 0\n}}\n'
+        for n in (0, 1)
+        for i in (0, 1)
+    )
+    text = ITEMS + "agent cpu0 cpu 0 context thread entry @main\n" + said + INVARIANT
+    lines = f"%q = load {current}", "store field(%q, word):*u32, 1:u32", f"store {current}, %q"
+    made = system(text + function("main", *lines, "return", more="var %q: *item"))
+    layout = Interpreter(made.program).layout
+    start = list(Interpreter(made.program).initial())
+    start[layout.address("current", "")] = first = layout.address("items", "[0].word")
+    symmetry = group(made, [Kind("items", 2, ("items",))], tuple(start))
+    rules = Rules(made.program, layout)
+    assert not facts_not_kept(rules, symmetry)
+    tables = independence(made.program, layout, start, rules, symmetry)
+    second = layout.address("items", "[1].word")
+    assert tables.touch[first] == tables.touch[second] == 1 and tables.seen[second]
+    check_tables(tables, rules, symmetry, 2)
+
+
+@settings(quick, max_examples=15)
+@given(alike_systems(broken=True), st.booleans())
+def test_tables_that_permutations_keep(made: System, unlike: bool) -> None:
+    """Whether agents are alike or not, and wherever the search begins."""
+    machine = Interpreter(made.program)
+    layout, cells = machine.layout, list(machine.initial())
+    if unlike:
+        cells[layout.address("pcpu", "[0].item")] = layout.address("items", "[0].word")
+        cells[layout.regions] = 1
+    start, cpus = tuple(cells), made.program.cpus
+    symmetry, _, _ = symmetry_of(layout, machine.code.numbers, start, [ITEM_KIND, CPU_KIND])
+    if symmetry is None:
+        return
+    dropped = facts_not_kept(Rules(made.program, layout), symmetry)
+    rules = Rules(made.program, layout, dropped)
+    tables = independence(made.program, layout, start, rules, symmetry)
+    check_tables(tables, rules, symmetry, cpus)

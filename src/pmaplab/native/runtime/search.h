@@ -549,8 +549,9 @@ int step_is_alike(struct thread *t, const struct wide *state, unsigned agent, ui
 /* The same of what a unit says of the state in t->base; what it reads in images is
  * added to what the machine has read. */
 int unit_is_alike(struct thread *t, const struct unit *u);
-/* Add what images of a unit read in images of the state in t->base to what the machine has
- * read, and what that rests on to `touched`; -1, and the search ends, for an error. */
+/* Add what images of a unit read in images of the state that step_is_alike() was last asked
+ * about to what the machine has read, and what that rests on to `touched`; -1, and the search
+ * ends, for an error. */
 int read_images(struct thread *t, const struct unit *u, uint64_t *touched);
 /* Let the images of a unit watch the images of the cells that the machine has read. */
 void watch_images(struct thread *t, const struct unit *u);
