@@ -13,16 +13,17 @@ import test_broken_kernels as broken
 from ir.runnable import quick
 from native.compare import summary
 from pmaplab.machine.modes import find_mode
-from pmaplab.native import asking, protocol
+from pmaplab.native import asking, protocol, reduced
 from pmaplab.native.engine import search_natively
 from pmaplab.search.bfs import search
 from pmaplab.search.reduced import search_reduced
 from pmaplab.search.reductions import PARTIAL_ORDER, SEARCH_REDUCTIONS
 from pmaplab.search.result import Limits, Result
 from pmaplab.system import System
+from search.alike_small import SMALL, TOLD_BY
 from search.alike_systems import alike_systems
 from search.symmetric_systems import symmetric_systems
-from search.test_both import ASKS, BOTH, FLAG, OWN, PASSED, alike_cpus
+from search.test_both import BOTH, fewer
 from search.test_reduced import known
 from search.test_symmetric import kernel
 
@@ -98,21 +99,19 @@ def test_no_words_are_enough(made: System) -> None:
         same(made)
 
 
-@pytest.mark.parametrize(
-    "made",
-    [
-        alike_cpus(
-            [f"%x = load {OWN.format('0:u32')}", "branch eq(%x, 1:u32), k, e", 'k:\nsometimes "k"'],
-            PASSED,
-        ),
-        alike_cpus([f"store {FLAG.format('cpu')}, {n}:u32" for n in (1, 0)], PASSED, more=ASKS),
-        alike_cpus(["jump c\nc:", *PASSED, "branch ne(cpu, 5:u32), c, d\nd:"], PASSED),
-    ],
-    ids=["image_of_a_step", "image_of_an_invariant", "loop"],
-)
-def test_small_systems(made: System) -> None:
-    """Those of tests/search/test_both.py."""
-    assert same(made) is not None
+@pytest.mark.parametrize("name", SMALL)
+def test_small_systems(name: str) -> None:
+    less = same(SMALL[name])
+    assert less is not None
+    told = TOLD_BY.get(name, "")
+    assert [each.function for each in less.told_apart] == ([told] if told else [])
+    assert less.reductions[:1] == (PARTIAL_ORDER,) or less.violations
+
+
+def test_what_is_beyond_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reduced, "independence", fewer)
+    less = search_natively(SMALL["alike"], reductions=BOTH)
+    assert less.reductions == (PARTIAL_ORDER,) and less.told_apart
 
 
 # --- the reference kernel ------------------------------------------------------------
@@ -156,13 +155,6 @@ def test_what_holds_where(
         if "processes" not in kinds:
             told = {each.kind: each.function for each in less.told_apart}
             assert told == {"processes": "vmspace_alloc"}
-
-
-def test_what_is_left_without_symmetries() -> None:
-    lines = [*PASSED, "branch eq(cpu, 0:u32), k, l", 'k:\nsometimes "k"', "jump l\nl:", *PASSED]
-    less = same(alike_cpus(lines, PASSED))
-    assert less is not None and less.reductions == (PARTIAL_ORDER,) and less.passed
-    assert [told.function for told in less.told_apart] == ["main"]
 
 
 def test_an_interrupted_search_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,18 @@ from pmaplab.search.result import Limits, Result
 from pmaplab.search.symmetric import Symmetric
 from pmaplab.search.symmetry import SET, Kind, Symmetry, Values, symmetry_of
 from pmaplab.system import System
+from search.alike_small import (
+    ASKS,
+    CPUS,
+    FLAG,
+    PASSED,
+    SECOND,
+    SMALL,
+    TOLD_BY,
+    alike_cpus,
+    fact_of,
+    facts,
+)
 from search.alike_systems import CPU_KIND, ITEM_KIND, alike_systems
 from search.small import function, system
 from search.symmetric_systems import symmetric_systems
@@ -178,44 +190,6 @@ def test_a_broken_kernel(path: Any, mode: str) -> None:
 
 # --- small systems -------------------------------------------------------------------
 
-# The first one to come has the lock, and goes on at `holder`, the other one at `other`.
-ALIKE = """
-cpus 2
-region inside
-global @own: [2 x u32]
-global @flag: [2 x u32]
-global @word: u32
-global @lock: *u32
-agent cpu0 cpu 0 context thread entry @main
-agent cpu1 cpu 1 context thread entry @main
-"""
-CPUS = Kind("CPUs", 2, ("own", "flag"), cpus=True)
-OWN, FLAG = "index(@own:*[2 x u32], {})", "index(@flag:*[2 x u32], {})"
-
-
-def facts(cell: str, *when: str) -> str:
-    """A fact of each CPU: its number is # in the text, and that of the other one ~."""
-    return "".join(fact_of(n, cell, *when) for n in (0, 1))
-
-
-def fact_of(cpu: int, cell: str, *when: str) -> str:
-    lines = "\n".join((f'owned "f" cpu {cpu} shared {{', f"cell {cell}", *when, "}\n"))
-    return lines.replace("#", str(cpu)).replace("~", str(1 - cpu))
-
-
-def alike_cpus(holder: Sequence[str], other: Sequence[str], more: str = "") -> System:
-    lines = [
-        f"%q = cmpxchg @lock:**u32, null:*u32, {OWN.format('cpu')}",
-        "branch eq(%q, null:*u32), holder, other\nholder:",
-        *holder,
-        "jump e\nother:",
-        *other,
-        "jump e\ne:",
-        "return",
-    ]
-    text = ALIKE + more + function("main", *lines, more="var %x: u32\nvar %q: *u32")
-    return replace(system(text), symmetries=(CPUS,))
-
 
 def told(made: System) -> str:
     """By whom CPUs are told apart, once the verdicts agree."""
@@ -226,14 +200,8 @@ def told(made: System) -> str:
     return " ".join(each.function for each in less.told_apart)
 
 
-# After these, a state is kept in which CPU 0 has come first.
-FIRST, SECOND = "store @word:*u32, 1:u32", "%x = load @word:*u32"
-PASSED = [f"store {OWN.format('cpu')}, {n}:u32" for n in (1, 2, 3)]
-
-
 def test_both_are_used() -> None:
-    made = alike_cpus([*PASSED, FIRST], [*PASSED, SECOND])
-    assert told(made) == ""
+    made = SMALL["alike"]
     less = search_reduced(made, reductions=BOTH)
     assert less.reductions == SEARCH_REDUCTIONS and less.symmetries == ("CPUs",)
     for name in SEARCH_REDUCTIONS:
@@ -242,28 +210,14 @@ def test_both_are_used() -> None:
     assert less.passed and less.images
 
 
-@pytest.mark.parametrize("cpu", [0, 1])
-def test_a_passed_step_that_tells_objects_apart(cpu: int) -> None:
-    one = [f"branch eq(cpu, {cpu}:u32), k, l", 'k:\nsometimes "one"', "jump l\nl:", *PASSED]
-    assert told(alike_cpus([*PASSED, *one], PASSED)) == "main"
-
-
-def test_what_only_an_image_of_a_step_reads() -> None:
-    """CPU 0 reads its own word, and so it does where CPU 1 reads it; what that may see of
-    CPU 0 is not missed where CPU 0 has come first."""
-    look = f"%x = load {OWN.format('0:u32')}", "branch eq(%x, 1:u32), k, e"
-    made = alike_cpus([FIRST, *look, 'k:\nsometimes "seen"'], [SECOND, *PASSED])
-    assert told(made) == "main"
+@pytest.mark.parametrize("name", SMALL)
+def test_what_is_not_alike(name: str) -> None:
+    """Once the tables, what is touched or what is asked were not closed, it was missed."""
+    assert told(SMALL[name]) == TOLD_BY.get(name, "")
 
 
 def test_what_only_an_image_of_a_step_touches_is_no_one_elses() -> None:
-    """CPU 0 looks at what the one that has the lock owns, and CPU 1 beside it."""
-    said = facts('@mine "[0]"', 'when @lock "" is @own "[#]"').replace(" shared", "")
-    mine = "index(@mine:*[2 x u32], {})"
-    holder = FIRST, *[f"store {mine.format('0:u32')}, 1:u32"] * 2
-    look = SECOND, f"%x = load {mine.format('cpu')}"
-    made = alike_cpus(holder, look, more="global @mine: [2 x u32]\n" + said)
-    assert told(made) == ""
+    made = SMALL["image of a step touches"]
     assert len(search_reduced(made, reductions=BOTH).broken_facts) == 1
 
 
@@ -282,28 +236,6 @@ def test_what_is_beyond_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     made = alike_cpus(PASSED, PASSED)
     assert told(made) == "main"
     assert search_reduced(made, reductions=BOTH).reductions == (PARTIAL_ORDER,)
-
-
-ASKS = """
-invariant "apart" @apart
-atomic function @apart(%cpu: u32) {
-  var %x: u32
-b:
-  %x = load index(@flag:*[2 x u32], %cpu)
-  branch eq(%x, 1:u32), one, out
-one:
-  %x = load index(@own:*[2 x u32], 0:u32)
-  assert ne(%x, 1:u32), KASSERT, "one"
-  jump out
-out:
-  return
-}
-"""
-
-
-def test_what_only_an_image_of_an_invariant_reads() -> None:
-    flags = [f"store {FLAG.format('cpu')}, {n}:u32" for n in (1, 0)]
-    assert told(alike_cpus([FIRST, *flags], [SECOND, *PASSED], more=ASKS)) == "apart"
 
 
 ITEMS = """
@@ -350,21 +282,15 @@ def test_what_only_an_image_of_a_state_can_touch() -> None:
         assert told(made) == ""
 
 
-@pytest.mark.parametrize("cpu", [0, 1])
-def test_a_wait_that_tells_objects_apart(cpu: int) -> None:
-    waits = SECOND, f"assume or(eq(cpu, {cpu}:u32), eq(%x, 5:u32))", "branch eq(%x, 5:u32), e, k"
-    made = alike_cpus([SECOND, *waits, 'k:\nsometimes "early"'], ["store @word:*u32, 5:u32"])
-    assert told(made) == "main"
-
-
 @pytest.mark.parametrize("cpus", [(0,), (0, 1)])
 def test_a_fact_of_one_cpu(cpus: Sequence[int]) -> None:
     """It would be right where it is asked of the states that are kept, and is not."""
     said = "".join(fact_of(n, '@mine ""', 'when @lock "" is @own "[#]"') for n in cpus)
     said = said.replace(" shared", "") + "global @mine: u32\n"
-    holder = "%x = load @mine:*u32", "branch eq(%x, 1:u32), k, e", 'k:\nsometimes "seen"'
+    holder = "%x = load @mine:*u32", "branch eq(%x, 1:u32), k, l"
+    seen = 'k:\nsometimes "seen"', "jump l\nl:", SECOND
     other = "store @word:*u32, 1:u32", "store @mine:*u32, 1:u32"
-    made = alike_cpus(holder, other, more=said)
+    made = alike_cpus([*holder, *seen], other, more=said)
     layout = Interpreter(made.program).layout
     lock, word = layout.address("lock", ""), layout.address("word", "")
     own = [layout.address("own", f"[{n}]") for n in (0, 1)]
@@ -375,8 +301,7 @@ def test_a_fact_of_one_cpu(cpus: Sequence[int]) -> None:
 
 
 def test_a_loop_of_passed_steps_ends() -> None:
-    again = "branch ne(cpu, 5:u32), c, d\nd:"
-    made = alike_cpus(["jump c\nc:", *PASSED, again], PASSED)
+    made = SMALL["endless"]
     less = search_reduced(made, reductions=BOTH)
     assert less.complete and summary(less) == summary(search(made))
     with keeping_the_largest():
@@ -489,9 +414,7 @@ def check_tables(tables: Independence, rules: Rules, symmetry: Symmetry, cpus: i
 def test_tables_where_only_the_first_item_is_touched() -> None:
     current = "@current:**item"
     said = "".join(
-        f'owned "f" cpu {n} {{\ncell @items "[{i}].word"\nwhen @items "[{i}].word" is 0\n}}\n'
-        for n in (0, 1)
-        for i in (0, 1)
+        f'owned "f" cpu {n} {{\ncell @items "[{i}].word"\n}}\n' for n in (0, 1) for i in (0, 1)
     )
     text = ITEMS + "agent cpu0 cpu 0 context thread entry @main\n" + said + INVARIANT
     lines = f"%q = load {current}", "store field(%q, word):*u32, 1:u32", f"store {current}, %q"
