@@ -20,7 +20,7 @@ from pmaplab.search.bfs import PART_BITS, search
 from pmaplab.search.closure import facts_not_kept
 from pmaplab.search.independence import Independence, independence
 from pmaplab.search.interpreter import Interpreter, State
-from pmaplab.search.ownership import Rules
+from pmaplab.search.ownership import Rule, Rules
 from pmaplab.search.reduced import search_reduced
 from pmaplab.search.reductions import PARTIAL_ORDER, SEARCH_REDUCTIONS, Reductions
 from pmaplab.search.result import Limits, Result
@@ -388,6 +388,14 @@ def moved(numbers: int, to: Sequence[int]) -> int:
     return sum(1 << to[number] for number in bits(numbers))
 
 
+def told_of(
+    rule: Rule, cells: Sequence[int], agents: Sequence[int]
+) -> tuple[int, list[int], list[int]]:
+    """A rule where cells and agents go there."""
+    sets = rule.keepers, rule.enders, rule.changers, rule.concerned
+    return rule.name, sorted(cells[c] for c in rule.cells), [moved(each, agents) for each in sets]
+
+
 def check_tables(tables: Independence, rules: Rules, symmetry: Symmetry, cpus: int) -> None:
     for p in symmetry.permutations:
         units = [unit.invariant * cpus + p.cpus[unit.cpu] for unit in tables.units]
@@ -406,9 +414,8 @@ def check_tables(tables: Independence, rules: Rules, symmetry: Symmetry, cpus: i
         for table in (tables.leavers, tables.enterers):
             for cpu, to in enumerate(p.cpus):
                 assert table[to] == tuple(moved(agents, p.agents) for agents in table[cpu])
-        who = [(r.name, r.keepers, r.enders, r.changers, r.concerned) for r in rules.rules]
-        images = [(name, *(moved(each, p.agents) for each in sets)) for name, *sets in who]
-        assert sorted(who) == sorted(images)
+        told_now = [told_of(r, range(len(p.cells)), range(len(p.agents))) for r in rules.rules]
+        assert sorted(told_now) == sorted(told_of(r, p.cells, p.agents) for r in rules.rules)
 
 
 def test_tables_where_only_the_first_item_is_touched() -> None:
