@@ -76,10 +76,10 @@ def _passed_step(cpu: int) -> System:
     return alike_cpus([*PASSED, *one], PASSED)
 
 
-def _image_of_a_step_reads() -> System:
-    """CPU 0 reads its own word, and so it does where CPU 1 reads it; what that may see of
-    CPU 0 is not missed where CPU 0 has come first."""
-    look = f"%x = load {OWN.format('0:u32')}", "branch eq(%x, 1:u32), k, l"
+def _image_of_a_step_reads(cpu: int) -> System:
+    """A CPU reads its own word, or that of the other one; what that may see is not missed where
+    the first one has come first."""
+    look = f"%x = load {OWN.format(f'{cpu}:u32')}", "branch eq(%x, 1:u32), k, l"
     seen = 'k:\nsometimes "seen"', "jump l\nl:", FIRST
     return alike_cpus([FIRST, *look, *seen], [*AFTER, *PASSED])
 
@@ -93,9 +93,11 @@ def _image_of_a_step_touches() -> System:
     return alike_cpus(holder, look, more="global @mine: [2 x u32]\n" + said)
 
 
-def _image_of_an_invariant_reads() -> System:
+def _image_of_an_invariant_reads(cpu: int) -> System:
     flags = [f"store {FLAG.format('cpu')}, {n}:u32" for n in (1, 0)]
-    return alike_cpus([FIRST, *flags, FIRST], [*AFTER, *PASSED], more=ASKS)
+    return alike_cpus(
+        [FIRST, *flags, FIRST], [*AFTER, *PASSED], more=ASKS.replace("0:u32", f"{cpu}:u32")
+    )
 
 
 def _wait(cpu: int) -> System:
@@ -104,24 +106,47 @@ def _wait(cpu: int) -> System:
     return alike_cpus([SECOND, *waits, early], ["store @word:*u32, 5:u32"])
 
 
-def _endless() -> System:
-    return alike_cpus(["jump c\nc:", *PASSED, "branch ne(cpu, 5:u32), c, d\nd:"], PASSED)
+def _endless(*other: str) -> System:
+    again = "branch ne(cpu, 5:u32), c, d\nd:"
+    return alike_cpus(["jump c\nc:", *PASSED, again], [*PASSED, *other])
+
+
+FAILS = """
+invariant "first" @first
+atomic function @first(%cpu: u32) {
+  var %x: u32
+  var %q: *u32
+b:
+  %q = load @lock:**u32
+  branch eq(%q, index(@own:*[2 x u32], %cpu)), first, out
+first:
+  %x = load @word:*u32
+  assert ne(%x, 1:u32), KASSERT, "one"
+  jump out
+out:
+  return
+}
+"""
 
 
 SMALL = {
     "alike": alike_cpus([*PASSED, FIRST], [*PASSED, SECOND]),
     "step of 0": _passed_step(0),
     "step of 1": _passed_step(1),
-    "image of a step reads": _image_of_a_step_reads(),
+    "image of a step reads 0": _image_of_a_step_reads(0),
+    "image of a step reads 1": _image_of_a_step_reads(1),
     "image of a step touches": _image_of_a_step_touches(),
-    "image of an invariant reads": _image_of_an_invariant_reads(),
+    "image of an invariant reads 0": _image_of_an_invariant_reads(0),
+    "image of an invariant reads 1": _image_of_an_invariant_reads(1),
     "wait of 0": _wait(0),
     "wait of 1": _wait(1),
     "endless": _endless(),
+    "endless, and stuck": _endless(*AFTER),
+    "fails": alike_cpus([SECOND, FIRST, SECOND], [*PASSED, SECOND, FIRST, *PASSED], more=FAILS),
 }
 # What tells the CPUs apart.
 TOLD_BY = {
     **dict.fromkeys(("step of 0", "step of 1", "wait of 0", "wait of 1"), "main"),
-    "image of a step reads": "main",
-    "image of an invariant reads": "apart",
+    **dict.fromkeys(("image of a step reads 0", "image of a step reads 1"), "main"),
+    **dict.fromkeys(("image of an invariant reads 0", "image of an invariant reads 1"), "apart"),
 }
