@@ -158,7 +158,9 @@ def where_of(run: RunSpec) -> str:
     cpus, processes = run.bounds.cpus, run.bounds.processes
     machine = f"{cpus} CPU{'s' if cpus > 1 else ''}"
     running = f"{processes} user process{'es' if processes > 1 else ''}"
-    return f"{run.scenario}, {run.mode}{memory}, {machine}, {running}"
+    count = run.bounds.preemptions
+    preempted = f", {count} preemption{'s' if count > 1 else ''}" if count else ""
+    return f"{run.scenario}, {run.mode}{memory}, {machine}, {running}{preempted}"
 
 
 class _Trial:

@@ -116,6 +116,27 @@ def test_mutate(tmp_path: Path) -> None:
     assert [each["outcome"] for each in again] == ["survived"]
 
 
+def test_mutate_with_preemptions(tmp_path: Path) -> None:
+    """Who is pinned too late, and migrates before, flushes another CPU's TLB."""
+    late: dict[str, Any] = {"kind": "swap", "function": "pmap_invalidate_page"}
+    late |= {"file": "sys/amd64/amd64/pmap.c", "line": 331, "outcome": "survived"}
+    before = tmp_path / "before.json"
+    before.write_text(json.dumps({"mutations": [late]}))
+    arguments = (
+        "mutate", "--tree", SMALL, "--function", "pmap_invalidate_page", "--scenario", "activate",
+        "--mode", "nopcid", "--processes", "1", "--again", before, "--jobs", "1",
+        "--resume", tmp_path / "kept", *ONE,
+    )  # fmt: skip
+    [survived] = answer(*arguments, status=1)["mutations"]
+    assert survived["outcome"] == "survived"
+    # What was searched without is not what is searched with.
+    [caught] = answer(*arguments, "--preemptions", "1")["mutations"]
+    assert (caught["outcome"], caught["property"]) == ("caught", "no stale use")
+    assert caught["where"]["bounds"]["preemptions"] == 1
+    text = run(*arguments, "--preemptions", "1").stdout
+    assert "caught (activate, nopcid, 2 CPUs, 1 user process, 1 preemption, " in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -128,6 +149,8 @@ def test_mutate(tmp_path: Path) -> None:
         (("tree", TREES), "is no FreeBSD tree"),
         (("compare", "--tree", SMALL), "--patch"),
         (("mutate", "--tree", SMALL, "--function", "printf", "--mode", "nopcid"), "printf is no"),
+        (("mutate", "--tree", SMALL, "--preemptions", "1"), "boot has no operations in which"),
+        (("mutate", "--tree", SMALL, "--preemptions", "9"), "must be from 0 to 8, not 9"),
         (("conform", "--tree", SMALL, "--scenario", "multiuser"), "invalid choice"),
         (("conform", "--tree", SMALL, "--mode", "pcid", "--fingerprints"), "whole states"),
         (("compare", "--tree", SMALL, "--patch", TWIN, "--accepted", "no.toml"), "no such file"),

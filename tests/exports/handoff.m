@@ -157,6 +157,7 @@ function f_bump(cpu: cpu_t; p_v_bump_n: wide): wide;
 var
   v_bump_n: 0..1; -- bump.n
   v_bump_x: 0..4; -- bump.x
+  v_bump_stored: 0..3; -- bump.stored.
   ignored: wide;
 begin
   v_bump_n := p_v_bump_n;
@@ -165,7 +166,8 @@ begin
   -- <ir>:13: %x = add(%x, 1:u8)
   v_bump_x := (v_bump_x + 1);
   -- <ir>:14: store index(@counts:*[2 x u8(0..3)], %n), %x
-  store1((inside(v_bump_n, 0, 1) + 2), fitting(v_bump_x, 0, 3));
+  v_bump_stored := fitting(v_bump_x, 0, 3);
+  store1((inside(v_bump_n, 0, 1) + 2), v_bump_stored);
   -- <ir>:15: return %x
   return v_bump_x;
 end;

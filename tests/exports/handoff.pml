@@ -166,6 +166,7 @@ static void store1(U at, U x, int site) {
 /* <ir>:9: bump */
 static U f_bump(U v_bump_n) {
     U v_bump_x = 0; /* bump.x */
+    U v_bump_stored = 0; /* bump.stored. */
     U turns = 0;
 part0: ;
     /* <ir>:12: %x = load index(@counts:*[2 x u8(0..3)], %n) */
@@ -173,7 +174,8 @@ part0: ;
     /* <ir>:13: %x = add(%x, 1:u8) */
     v_bump_x = (v_bump_x + 1u);
     /* <ir>:14: store index(@counts:*[2 x u8(0..3)], %n), %x */
-    store1(((U)inside(v_bump_n, 0u, 1u, PAGE_FAULT, 14) + 2u), inside(v_bump_x, 0u, 3u, RANGE, 14), 14);
+    v_bump_stored = inside(v_bump_x, 0u, 3u, RANGE, 14);
+    store1(((U)inside(v_bump_n, 0u, 1u, PAGE_FAULT, 14) + 2u), v_bump_stored, 14);
     /* <ir>:15: return %x */
     return v_bump_x;
 }

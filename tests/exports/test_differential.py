@@ -75,6 +75,26 @@ b:
 }
 """
 
+# The first argument faults; the second one would end without a verdict.
+FIRST_FAULT = """
+cpus 1
+global @a: [2 x u32]
+agent cpu0 cpu 0 context thread entry @main
+atomic function @two(%p: *u32, %n: u32{3..}) {
+b:
+  store %p, %n
+  return
+}
+function @main() {
+  var %x: u32
+b:
+  %x = choose 2:u32, 3:u32
+  step
+  call @two(index(@a:*[2 x u32], %x), add(cpu, %x))
+  return
+}
+"""
+
 
 def plain(program: Program) -> System:
     return System(program, None, {}, {}, {}, frozenset())
@@ -107,6 +127,14 @@ def differences(differs: Differs, checked: System, steps: StepSystem | None = No
 @pytest.mark.parametrize("differs", TOOLS)
 def test_arithmetic(differs: Differs) -> None:
     assert differences(differs, system(ARITHMETIC)) == []
+
+
+@pytest.mark.parametrize("differs", TOOLS)
+def test_arguments_fail_in_turn(differs: Differs) -> None:
+    """C leaves the order open, and gcc begins with the last one."""
+    assert differences(differs, system(FIRST_FAULT)) == []
+    with pytest.raises(ModelError):
+        search(system(FIRST_FAULT.replace("choose 2", "choose 1")))
 
 
 @pytest.mark.parametrize("bound", [None, 1, 2])

@@ -3,6 +3,7 @@ same numbers."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from pmaplab.native.engine import search_natively
 from pmaplab.search.bfs import search
 from pmaplab.search.reduced import search_reduced
 from pmaplab.search.result import Limits, Result
+from pmaplab.search.symmetry import Kind
 from pmaplab.system import System
+from search.small import function, system
 from search.symmetric_systems import symmetric_systems
 from search.test_symmetric import ALWAYS, kernel
 
@@ -75,6 +78,51 @@ def test_no_words_are_enough(made: System) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pmaplab.native.engine.LANE_BITS", 20)
         same(made)
+
+
+# Only the CPU that is first goes on, and what it has stored tells what else is read of it.
+FIRST = """
+cpus 2
+struct pcpu {
+  looked: u32
+  word: u32
+}
+global @taken: u32
+global @pcpu: [2 x pcpu]
+agent cpu0 cpu 0 context thread entry @main
+agent cpu1 cpu 1 context thread entry @main
+invariant "small" @small
+atomic function @small(%cpu: u32) {
+  var %x: u32
+e:
+  %x = load field(index(@pcpu:*[2 x pcpu], %cpu), looked):*u32
+  branch eq(%x, 0:u32), out, look
+look:
+  %x = load field(index(@pcpu:*[2 x pcpu], %cpu), word):*u32
+  assert lt(%x, 3:u32), KASSERT, "seen %d", %x
+  jump out
+out:
+  return
+}
+atomic function @take() -> u32 {
+  var %x: u32
+e:
+  %x = load @taken:*u32
+  store @taken:*u32, 1:u32
+  return %x
+}
+"""
+
+
+def test_an_invariant_that_reads_more_of_one_cpu() -> None:
+    own = "field(index(@pcpu:*[2 x pcpu], cpu), {}):*u32"
+    body = ["%x = call @take()", "branch eq(%x, 0:u32), go, out\ngo:"]
+    body.append(f"store {own.format('looked')}, 1:u32")
+    body += [f"store {own.format('word')}, {value}:u32" for value in (1, 2, 3)]
+    text = FIRST + function("main", *body, "jump out\nout:", "return", more="var %x: u32")
+    made = replace(system(text), symmetries=(Kind("CPUs", 2, ("pcpu",), cpus=True),))
+    found = same(made)
+    assert found is not None and list(found.violations) == ["small"]
 
 
 # --- the reference kernel ------------------------------------------------------------

@@ -7,9 +7,20 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pmaplab.search.begun import BegunSearch
 from pmaplab.search.bfs import search
 from pmaplab.search.interpreter import Interpreter
-from pmaplab.search.projection import Projection, RestMarks, project, projection_of
+from pmaplab.search.projection import (
+    ACTIVATED,
+    Projection,
+    RestMarks,
+    project,
+    projection_of,
+    rest_marks,
+    rests,
+)
+from pmaplab.spec import RunSpec
+from pmaplab.system import default_bounds
 from search.small import HEAD, function, system
 
 SALTS = ((1, 0x0123456789ABCDEF, 0xFEDCBA9876543210), (2, 0x0F1E2D3C4B5A6978, 0x8796A5B4C3D2E1F0))
@@ -68,3 +79,20 @@ def test_a_projection_knows_its_cells() -> None:
     found = projection_of(Interpreter(system(stores("1:u32", "2:u32")).program).layout)
     assert [index for index, _, _ in found.cells] == [1, 2]
     assert found.names != replace(found, names="").names
+
+
+def test_who_is_at_rest_where_threads_are_preempted() -> None:
+    """A context on which nothing has run yet is, too."""
+    bounds = replace(default_bounds("activate"), operations=1, processes=1, preemptions=1)
+    begun = BegunSearch(RunSpec("activate", "nopcid", bounds).build(), False)
+    assert begun.begin()
+    layout = begun.interpreter.layout
+    memory = list(begun.interpreter.split(begun.result.start)[0])
+    marks = rest_marks(layout)
+    activated = 1 << layout.program.regions.index(ACTIVATED)
+    assert marks.cpus == layout.program.cpus == 3
+    # All CPUs run threads, and the third mark is of no CPU.
+    assert [mark & activated for mark in memory[marks.first :]] == [activated, activated, 0]
+    assert rests(marks, memory)
+    memory[marks.first + 2] |= marks.must_not & -marks.must_not
+    assert marks.must_not and not rests(marks, memory)

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from pmaplab.cli.options import add_format, add_ray, limits, whole
+from pmaplab.cli.options import add_format, add_preemptions, add_ray, limits, whole
 from pmaplab.cli.output import show
 from pmaplab.cli.parallel import Report, run_all
 from pmaplab.cli.progress import ProgressBar
@@ -89,6 +89,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="CPU features, as for check; may be given again (default: all)",
     )
     add_bounds(parser)
+    add_preemptions(parser)
     add_ray(parser)
     parser.add_argument(
         "--memory",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pmaplab.errors import Location, ModelError
 from pmaplab.exports.domain import NOTHING, Values, of
 from pmaplab.exports.expressions import Lowering, target_of
-from pmaplab.exports.nodes import ways
+from pmaplab.exports.nodes import fail_apart, ways
 from pmaplab.exports.ranges import Ranges
 from pmaplab.exports.steps import (
     ADDRESS,
@@ -60,6 +60,7 @@ from pmaplab.ir.nodes import (
     Choose,
     CmpXchg,
     Enter,
+    Expr,
     Function,
     Instruction,
     Jump,
@@ -364,7 +365,12 @@ class _Body:
                 yield from self.assign(target, write.place(address), site)
             case Store(address=address, value=value):
                 kind = target_of(address)
-                yield Set(write.place(address), write.fitted(value, kind))
+                place, stored = write.place(address), write.fitted(value, kind)
+                if fail_apart(stored, (place,)):
+                    kept = self._temporary("stored", stored.kind.whole, self._held(address))
+                    yield Set(kept, stored)
+                    stored = kept
+                yield Set(place, stored)
             case Rmw(target=old, op=op):
                 yield from self._rmw(item, old, op, write, site)
             case CmpXchg():
@@ -377,11 +383,12 @@ class _Body:
                 yield Require(write.expr(condition), site)
             case Call(target=result, function=callee, arguments=arguments):
                 called = owner.program.functions[callee]
-                values = tuple(
+                given = [
                     write.fitted(argument, called.variables[name])
                     for name, argument in zip(called.parameters, arguments, strict=True)
-                )
-                yield from self._invoke(called, result, values, site)
+                ]
+                yield from self._in_turn(called, given)
+                yield from self._invoke(called, result, tuple(given), site)
             case Sometimes(label=label):
                 if label not in owner.labels:
                     owner.labels.append(label)
@@ -403,15 +410,28 @@ class _Body:
         self.owner.locals[text] = _variable(text, kind, values, self.function.loc)
         return Var(text, kind)
 
+    def _in_turn(self, called: Function, given: list[X]) -> Iterator[Statement]:
+        """Compute first, in order, those of some arguments where the order matters."""
+        for number, name in enumerate(called.parameters):
+            if fail_apart(given[number], given[number + 1 :]):
+                values = self.owner.ranges.locals.get((called.name, name), NOTHING)
+                kept = self._temporary(f"argument{number}", given[number].kind.whole, values)
+                yield Set(kept, given[number])
+                given[number] = kept
+
+    def _held(self, address: Expr) -> Values:
+        """What the cells hold that ``address`` may be."""
+        values = NOTHING
+        for cell in self.owner.ranges.candidates(address):
+            values = values.join(self.owner.ranges.cells[cell])
+        return values
+
     def _rmw(
         self, item: Rmw, old: str | None, op: str, write: Lowering, site: int
     ) -> Iterator[Statement]:
         kind = target_of(item.address)
         place, plain = write.place(item.address), as_int(kind).whole
-        values = NOTHING
-        for cell in self.owner.ranges.candidates(item.address):
-            values = values.join(self.owner.ranges.cells[cell])
-        before = self._temporary(f"old{plain}", plain, values)
+        before = self._temporary(f"old{plain}", plain, self._held(item.address))
         yield Set(before, place)
         operand = write.expr(item.operand)
         if op == "xchg":
@@ -427,10 +447,7 @@ class _Body:
     def _cmpxchg(self, item: CmpXchg, write: Lowering, site: int) -> Iterator[Statement]:
         kind = target_of(item.address)
         place, plain = write.place(item.address), as_int(kind).whole
-        values = NOTHING
-        for cell in self.owner.ranges.candidates(item.address):
-            values = values.join(self.owner.ranges.cells[cell])
-        before = self._temporary(f"old{plain}", plain, values)
+        before = self._temporary(f"old{plain}", plain, self._held(item.address))
         yield Set(before, place)
         same = Op("eq", (before, write.expr(item.expected)), BOOL)
         yield When(same, (Set(place, write.fitted(item.desired, kind)),))

@@ -8,18 +8,22 @@ from typing import Any
 
 from pmaplab.errors import Location
 from pmaplab.exports.steps import (
+    PAGE_FAULT,
     Again,
     Back,
+    Expr,
     Fetch,
     Goto,
     If,
     Invoke,
+    Op,
     Pick,
     Point,
     Statement,
     StepSystem,
     Var,
     When,
+    Within,
 )
 from pmaplab.ir.types import Int
 
@@ -33,6 +37,32 @@ def below(item: Any) -> Iterator[Any]:
         yield item
         for field in fields(item):
             yield from below(getattr(item, field.name))
+
+
+# Operators that can fail where their result is not known to fit.
+_PARTIAL = frozenset(("add", "sub", "mul", "neg", "div", "mod", "shl", "shr"))
+
+
+def _faults(expr: Expr) -> frozenset[str]:
+    """How computing ``expr`` can fail; all that is a verdict counts as a page fault."""
+    found = set()
+    for node in below(expr):
+        match node:
+            case Within(fault=fault):
+                found.add(fault)
+            case Fetch():
+                found.add(PAGE_FAULT)
+            case Op(name=name, exact=False) if name in _PARTIAL:
+                found.add(PAGE_FAULT)
+    return frozenset(found)
+
+
+def fail_apart(first: Expr, others: Iterable[Expr]) -> bool:
+    """Whether it matters that ``first`` is computed before the others: each can fail, one
+    in a way that is a verdict and one in a way that is none.  Neither C nor Murphi says
+    which operand comes first."""
+    mine, theirs = _faults(first), frozenset[str]().union(*map(_faults, others))
+    return bool(mine and theirs) and len(mine | theirs) > 1
 
 
 def variables(code: Iterable[Statement]) -> list[str]:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pmaplab.ir.layout import Layout
+from pmaplab.machine.preemption import contexts_of
 
 # The invariant whose exemptions say when a CPU is not at rest, and the mark of one
 # that runs threads.
@@ -94,7 +95,10 @@ def rest_marks(layout: Layout) -> RestMarks:
         for region in invariant.exempt
     }
     must_not = sum(bits[region] for region in moving)
-    return RestMarks(layout.regions, program.cpus, bits.get(ACTIVATED, 0), must_not)
+    # Where threads are preempted, marks are those of contexts, and every CPU runs threads
+    # from the first state on.
+    must = 0 if contexts_of(program) is not None else bits.get(ACTIVATED, 0)
+    return RestMarks(layout.regions, program.cpus, must, must_not)
 
 
 def rests(marks: RestMarks, memory: Sequence[int]) -> bool:

@@ -6,15 +6,10 @@ import re
 
 from pmaplab.errors import Location
 from pmaplab.frontends.builder import compared
-from pmaplab.frontends.kernel_c.expressions import (
-    PCPU,
-    PCPU_ADD,
-    TRANSPARENT,
-    Expressions,
-    is_expect,
-)
+from pmaplab.frontends.kernel_c.expressions import TRANSPARENT, Expressions, is_expect
 from pmaplab.frontends.kernel_c.mutate import PLAIN
-from pmaplab.frontends.kernel_c.nodes import INT, CFunction, CType, Node
+from pmaplab.frontends.kernel_c.nodes import INT, VOID, CFunction, CType, Node
+from pmaplab.frontends.kernel_c.places import PCPU, PCPU_ADD
 from pmaplab.frontends.kernel_c.types import LEFT_OUT
 from pmaplab.frontends.kernel_c.values import Place, Value, coerce, fail
 from pmaplab.ir.nodes import (
@@ -41,9 +36,8 @@ from pmaplab.ir.nodes import (
 from pmaplab.ir.types import BOOL, U32, U64, Array, Int, Pointer
 
 _CONVERSION = re.compile(r"%(?:%|#?0?-?\d*(?:ll|l|j|z|h)?[duxXpsc])")
-_VOID = CType("void", "void")
 _U64 = CType("int", "uint64_t", 64)
-_NOTHING = Value(None, _VOID, "nothing")
+_NOTHING = Value(None, VOID, "nothing")
 # name: (Rmw operation, whether the old value is the result)
 _RMW = {
     "add": ("add", False),

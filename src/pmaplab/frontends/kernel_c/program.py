@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from pmaplab.errors import InputError, Location, PmaplabError
 from pmaplab.frontends.kernel_c.api import Api, Label
-from pmaplab.frontends.kernel_c.expressions import Names, Taken
+from pmaplab.frontends.kernel_c.cells import Names, Taken
 from pmaplab.frontends.kernel_c.ifunc import resolve
 from pmaplab.frontends.kernel_c.nodes import CFunction, Parameter, Parsed, addresses_taken, walk
 from pmaplab.frontends.kernel_c.source import CSource, SourceTree, with_line

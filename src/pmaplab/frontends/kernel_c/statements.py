@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pmaplab.errors import IRError, Location, TreeError
 from pmaplab.frontends.builder import Builder, compared, negated
 from pmaplab.frontends.kernel_c.calls import CallLowering
-from pmaplab.frontends.kernel_c.expressions import TRANSPARENT, Expressions, Names, describe
-from pmaplab.frontends.kernel_c.nodes import CFunction, CType, Node, unwrapped, walk
+from pmaplab.frontends.kernel_c.cells import Names
+from pmaplab.frontends.kernel_c.expressions import TRANSPARENT, Expressions
+from pmaplab.frontends.kernel_c.nodes import VOID, CFunction, Node, unwrapped, walk
+from pmaplab.frontends.kernel_c.places import describe
 from pmaplab.frontends.kernel_c.threading import thread_constants
 from pmaplab.frontends.kernel_c.types import Merged
 from pmaplab.frontends.kernel_c.values import Place, Restart, Value, coerce, fail
@@ -17,7 +19,6 @@ from pmaplab.ir.dataflow import check_assigned
 from pmaplab.ir.nodes import Assign, Assume, Const, Expr, Function, Jump, Return, Step
 from pmaplab.ir.types import BOOL, Int
 
-_VOID = CType("void", "void")
 # More restarts than a function has locals means that something goes in circles.
 _MOST = 200
 
@@ -201,7 +202,7 @@ class _Statements:
         builder.branch(condition, then, other, node.loc)
         for number, label in enumerate((then, other)):
             builder.start(label)
-            arm = arms[number] if number < len(arms) else Node("NULL_STMT", node.loc, _VOID)
+            arm = arms[number] if number < len(arms) else Node("NULL_STMT", node.loc, VOID)
             # What the mode excludes is not lowered, unless a goto leads into it.
             excluded = isinstance(condition, Const) and bool(condition.value) != (number == 0)
             if not excluded or any(inner.kind == "LABEL_STMT" for inner in walk(arm)):
@@ -391,7 +392,7 @@ class _Statements:
         probe: list[object] = self.e.probed(lambda: self.e.condition(test))
         loads = self._loads(test)
         if loads > 1 or probe:
-            self._loop(node, test, Node("NULL_STMT", node.loc, _VOID), None, first=True)
+            self._loop(node, test, Node("NULL_STMT", node.loc, VOID), None, first=True)
             return
         self.builder.emit(Step(loc))
         condition = self.e.condition(test)

@@ -222,9 +222,10 @@ static int judge_unit(struct thread *t, unsigned unit, const struct wide *state,
 		if (s->symmetry != NULL && !unit_is_alike(t, u))
 			return -1;
 		pthread_mutex_lock(&s->lock);
+		watch_cells(t, u, unit_bit(unit));
+		/* What the machine has read is lost there. */
 		if (s->symmetry != NULL)
 			watch_images(t, u);
-		watch_cells(t, u, unit_bit(unit));
 		status = keep_answer(s, t, u, state, value);
 		pthread_mutex_unlock(&s->lock);
 		if (status)

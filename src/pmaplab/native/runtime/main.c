@@ -463,6 +463,9 @@ static void print_result(struct search *s)
 	printf("]}\n");
 	if (fflush(stdout))
 		exit(3);
+	for (unsigned p = 0; p < model_invariants + 4; p++)
+		free(paths[p].state);
+	free(paths);
 }
 
 static void on_signal(int number_of_it)
@@ -473,7 +476,8 @@ static void on_signal(int number_of_it)
 
 int main(void)
 {
-	struct search *s = need(calloc(1, sizeof(*s)));
+	/* All that it has goes with the process. */
+	static struct search *s;
 
 #ifdef __linux__
 	/* Without its parent nobody reads what it finds. */
@@ -481,6 +485,7 @@ int main(void)
 #endif
 	/* The parent alone reacts to Ctrl-C. */
 	signal(SIGINT, SIG_IGN);
+	s = need(calloc(1, sizeof(*s)));
 	read_input(s);
 	/* With a checkpoint, what was done is kept. */
 	if (s->checkpoint[0])

@@ -1,0 +1,338 @@
+"""What C's names and places stand for in the model, read and written: cells become Loads
+and Stores, a function's own variables Assigns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from pmaplab.errors import Location
+from pmaplab.frontends.builder import Builder, arithmetic, compared
+from pmaplab.frontends.kernel_c.nodes import VOID, CFunction, CType, Node
+from pmaplab.frontends.kernel_c.types import LEFT_OUT, Merged
+from pmaplab.frontends.kernel_c.values import Place, Probe, Restart, Span, Value, coerce, fail
+from pmaplab.frontends.kernel_python.values import Signature
+from pmaplab.ir.nodes import (
+    Assert,
+    Assign,
+    Binary,
+    Cast,
+    Const,
+    Expr,
+    FieldAddress,
+    GlobalAddress,
+    IndexAddress,
+    Load,
+    Local,
+    Store,
+    ThisCpu,
+)
+from pmaplab.ir.types import BOOL, U32, U64, Array, Int, Pointer, Scalar, Struct, Type
+
+UNTYPED = "a pointer converted to void *"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A function whose address is taken: the number that stands for it."""
+
+    number: int
+    type: CType
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a call can mean: see :mod:`.calls`."""
+
+    signatures: Mapping[str, Signature]  # of kernel Python and of the C
+    from_tree: frozenset[str]  # functions with a body in the tree
+    ifuncs: Mapping[str, str]  # what each stands for in this mode
+    taken: Mapping[str, Taken]  # functions that pointers may lead to
+    inline: Mapping[str, CFunction]  # functions that only compute a pointer
+
+
+class Cells:
+    """Reads and writes what places stand for, in one function's builder.
+
+    ``opaque`` are the local variables that hold what is left out, by key, with
+    the reason; one more raises Restart.
+    """
+
+    def __init__(
+        self,
+        merged: Merged,
+        builder: Builder,
+        names: Names,
+        opaque: dict[str, str],
+        *,
+        atomic: bool,
+    ) -> None:
+        self.merged = merged
+        self.builder = builder
+        self.names = names
+        self.opaque = opaque
+        self.atomic = atomic
+        self.locals: dict[str, str] = {}  # key: name in the builder
+        self.types: dict[str, CType] = {}
+        self.fixed: dict[str, Expr] = {}  # locals that only ever hold this
+        self.spans: dict[str, Span] = {}  # locals that point into an array, likewise
+        self.single: frozenset[str] = frozenset()  # locals that are assigned once
+        self.members: dict[str, list[Node]] = {}  # of local structures, by key
+
+    # --- locals -------------------------------------------------------------------
+
+    def declare(self, name: str, key: str, ctype: CType, loc: Location) -> None:
+        """A local variable; what it cannot hold is left out or an error."""
+        self.types[key] = ctype
+        if key in self.opaque:
+            return
+        if ctype.kind == "struct" and (reason := self.merged.outside_struct(ctype)):
+            self.hide(key, reason)
+        unique, number = name, 1
+        taken = set(self.locals.values())
+        while unique in taken or unique in self.names.signatures:
+            number += 1
+            unique = f"{name}_{number}"
+        self.locals[key] = unique
+        if ctype.kind in ("int", "pointer"):
+            self.builder.variables[unique] = self.merged.scalar(ctype, loc)
+
+    def parts(self, name: str) -> list[Place]:
+        """The fields of a local structure that the function names."""
+        key = next((key for key, local in self.locals.items() if local == name), "")
+        return [
+            Place(node.type, local=f"{name}.{node.name}", width=node.value)
+            for node in self.members.get(key, ())
+        ]
+
+    def hide(self, key: str, reason: str) -> None:
+        self.opaque[key] = reason
+        raise Restart
+
+    def cell_of_local(self, place: Place, loc: Location) -> Local:
+        """The scalar variable that a local place is."""
+        kind = self.builder.variables.get(place.local)
+        if kind is None:
+            kind = self.merged.scalar(place.type, loc)
+            self.builder.variables[place.local] = kind
+        return Local(place.local, kind)
+
+    # --- reading and writing ---------------------------------------------------------
+
+    def read(self, place: Place, loc: Location) -> Value:
+        """The value of an object."""
+        if place.outside:
+            return Value(None, place.type, place.outside)
+        if place.counter:
+            return Value(None, place.type, "a statistics counter")
+        if place.constant is not None:
+            return Value(place.constant, place.type)
+        if place.pointer is not None:
+            return Value(place.pointer, place.type)
+        if place.address is not None and isinstance(place.kind, Array) and place.fixed:
+            return spanned(place.address, place.kind, Const(0, U64), place.type)
+        place = self._narrowed(place)
+        if place.local:
+            if place.type.kind in ("struct", "array"):
+                fail(loc, f"a value of the type {place.type.text}")
+            if place.local in self.fixed:
+                return Value(self.fixed[place.local], place.type)
+            if place.local in self.spans:
+                span = self.spans[place.local]
+                return spanned(span.base, span.array, span.index, place.type)
+            return Value(self.cell_of_local(place, loc), place.type)
+        if not isinstance(place.kind, Int | Pointer):
+            fail(loc, f"a value of the type {place.type.text} is not supported")
+        assert place.address is not None
+        loaded = self.builder.temporary(place.kind)
+        self.builder.emit(Load(loaded.name, place.address, loc))
+        if place.this_cpu:
+            same = Binary("eq", coerce(loaded, U32), ThisCpu(), BOOL)
+            self.builder.emit(Assert(same, "panic", "not the CPU that was started", (), loc))
+            return Value(self._as(ThisCpu(), place.type, loc), place.type)
+        return Value(self._as(loaded, place.type, loc), place.type)
+
+    def _narrowed(self, place: Place) -> Place:
+        """The only cell of a structure that goes by value; else ``place``."""
+        cell = self.merged.only_cell(place.type) if place.type.kind == "struct" else None
+        if cell is None:
+            return place
+        path, kind = cell
+        if place.local:
+            name = f"{place.local}{path}"
+            self.builder.variables.setdefault(name, kind)
+            return Place(_integer(kind), local=name)
+        found: Type | None = place.kind
+        for part in path.split(".")[1:]:
+            if isinstance(found, Struct):
+                inner = dict(self.merged.all_fields(found.name))[part]
+                place = _part(place, found.name, part, inner)
+            else:
+                assert isinstance(found, Array)
+                place = _item(place, found, int(part))
+            found = place.kind
+        return replace(place, type=_integer(kind))
+
+    def _as(self, expr: Expr, ctype: CType, loc: Location) -> Expr:
+        """A cell's value as the C type; a pointer that the model holds as a
+        number stays one."""
+        kind = self.merged.scalar(ctype, loc)
+        if isinstance(kind, Int) and isinstance(expr.type, Int):
+            return coerce(expr, kind)
+        return expr
+
+    def write(self, place: Place, value: Value, loc: Location) -> None:
+        """Store; what the table leaves out is not stored."""
+        if place.outside or place.counter or place.fixed:
+            return
+        if place.pointer is not None:
+            fail(loc, "the model gives this pointer, and the tree stores another")
+        place = self._narrowed(place)
+        if value.expr is None:
+            if value.local is not None:
+                fail(loc, "the address of a local variable is kept in a variable")
+            self._refuse(place, value, loc)
+        assert value.expr is not None
+        if place.constant is not None:
+            same = compared("eq", coerce(value.expr, place.constant.type), place.constant)
+            if not (isinstance(same, Const) and same.value):
+                message = "the tree sets a tunable to what the mode excludes"
+                self.builder.emit(Assert(same, "mode", message, (), loc))
+            return
+        if place.local:
+            variable = self.cell_of_local(place, loc)
+            if place.type.target == VOID and isinstance(value.expr.type, Pointer):
+                self._refuse(place, replace(value, expr=None, outside=UNTYPED), loc)
+            expr = self.fit(value.expr, variable.type, loc)
+            if place.width is not None:
+                assert isinstance(variable.type, Int)
+                mask = Const((1 << place.width) - 1, variable.type)
+                expr = arithmetic("and", expr, mask, variable.type)
+            if place.local in self.single and _invariant(expr):
+                self.fixed[place.local] = expr
+            if place.local in self.single and value.span is not None:
+                kept = self.builder.temporary(U64)
+                self.builder.emit(Assign(kept.name, coerce(value.span.index, U64), loc))
+                self.spans[place.local] = replace(value.span, index=kept)
+                return
+            self.builder.emit(Assign(variable.name, expr, loc))
+            return
+        if not isinstance(place.kind, Int | Pointer):
+            fail(loc, f"an assignment to the type {place.type.text} is not supported")
+        assert place.address is not None
+        self.builder.emit(Store(place.address, self.fit(value.expr, place.kind, loc), loc))
+
+    def _refuse(self, place: Place, value: Value, loc: Location) -> None:
+        """A value that is left out goes where it matters: hide a local, or fail."""
+        for key, name in self.locals.items():
+            if place.local == name or place.local.startswith(f"{name}."):
+                self.hide(key, value.outside)
+        fail(
+            loc,
+            f"what is stored here is left out of the model: {value.outside}",
+            f"leave the place out as well, or do not leave the value out; {LEFT_OUT}",
+        )
+
+    def fit(self, expr: Expr, kind: Scalar, loc: Location) -> Expr:
+        """``expr`` for a cell or a parameter of the type ``kind``."""
+        if isinstance(kind, Int) and isinstance(expr.type, Int):
+            return coerce(expr, kind)
+        if isinstance(expr, Const) and expr.value == 0:
+            return Const(0, kind)
+        if expr.type != kind:
+            fail(loc, f"{kind} of the model is expected here, not {expr.type}", LEFT_OUT)
+        return expr
+
+    def copy(self, to: Place, source: Place, loc: Location) -> None:
+        """A structure assigned as a whole: its fields one by one."""
+        if to.outside:
+            return
+        if source.outside:
+            self._refuse(to, Value(None, to.type, source.outside), loc)
+        name = self.merged.struct_name(to.type.name)
+        if name is None:
+            fail(loc, f"an assignment of a whole {to.type.text} is not supported", LEFT_OUT)
+        self.merged.copied.add(name)
+        self._copy_cells(to, source, Struct(name), loc)
+
+    def _copy_cells(self, to: Place, source: Place, kind: Type, loc: Location) -> None:
+        match kind:
+            case Struct(name=name):
+                for field_name, inner in self.merged.all_fields(name):
+                    pair = [_part(p, name, field_name, inner) for p in (to, source)]
+                    self._copy_cells(pair[0], pair[1], inner, loc)
+            case Array(element=element, length=length):
+                for index in range(length):
+                    pair = [_item(p, kind, index) for p in (to, source)]
+                    self._copy_cells(pair[0], pair[1], element, loc)
+            case Int() | Pointer():
+                self._copy_cell(to, source, kind, loc)
+
+    def _copy_cell(self, to: Place, source: Place, kind: Scalar, loc: Location) -> None:
+        variables = self.builder.variables
+        expr: Expr
+        if source.local:
+            expr = Local(source.local, variables.setdefault(source.local, kind))
+        else:
+            assert source.address is not None
+            loaded = self.builder.temporary(kind)
+            self.builder.emit(Load(loaded.name, source.address, loc))
+            expr = loaded
+        if to.local:
+            expr = self.fit(expr, variables.setdefault(to.local, kind), loc)
+            self.builder.emit(Assign(to.local, expr, loc))
+        else:
+            assert to.address is not None
+            self.builder.emit(Store(to.address, self.fit(expr, kind, loc), loc))
+
+    # --- trying out ----------------------------------------------------------------
+
+    def probed(self, lower: Callable[[], object]) -> list[object]:
+        """The effects that lowering something would have."""
+        probe = Probe(self.builder.variables, self.builder.result, self.merged.api.looks)
+        real, self.builder = self.builder, probe
+        kept = dict(self.locals), dict(self.fixed), dict(self.spans)
+        try:
+            lower()
+        finally:
+            self.builder = real
+            self.locals, self.fixed, self.spans = kept
+        return list(probe.effects)
+
+
+def spanned(base: Expr, array: Array, index: Expr, ctype: CType) -> Value:
+    """A pointer to an element of an array."""
+    address = IndexAddress(base, index, array.length, Pointer(array.element))
+    return Value(address, ctype, span=Span(base, array, index))
+
+
+def _integer(kind: Scalar) -> CType:
+    """The C type of a structure's only cell."""
+    if isinstance(kind, Int):
+        return CType("int", str(kind), kind.bits, kind.signed)
+    return CType("pointer", str(kind), target=VOID)
+
+
+def _invariant(expr: Expr) -> bool:
+    """Whether a value is the same wherever the function goes on."""
+    while isinstance(expr, Cast):
+        expr = expr.operand
+    if isinstance(expr, IndexAddress) and isinstance(expr.base, GlobalAddress):
+        return isinstance(expr.index, ThisCpu)
+    return isinstance(expr, ThisCpu)
+
+
+def _part(place: Place, struct: str, name: str, kind: Type) -> Place:
+    if place.local:
+        return Place(place.type, kind, local=f"{place.local}.{name}")
+    assert place.address is not None
+    return Place(place.type, kind, FieldAddress(place.address, struct, name, Pointer(kind)))
+
+
+def _item(place: Place, array: Array, index: int) -> Place:
+    if place.local:
+        return Place(place.type, array.element, local=f"{place.local}.{index}")
+    assert place.address is not None
+    address = IndexAddress(place.address, Const(index, U32), array.length, Pointer(array.element))
+    return Place(place.type, array.element, address)
