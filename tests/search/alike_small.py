@@ -111,6 +111,15 @@ def _endless(*other: str) -> System:
     return alike_cpus(["jump c\nc:", *PASSED, again], [*PASSED, *other])
 
 
+def fact_of_some(*cpus: int) -> System:
+    """What the one that has the lock owns, as is said, is touched by the other one."""
+    said = "".join(fact_of(n, '@mine ""', 'when @lock "" is @own "[#]"') for n in cpus)
+    said = said.replace(" shared", "") + "global @mine: u32\n"
+    holder = "%x = load @mine:*u32", "branch eq(%x, 1:u32), k, l"
+    seen = 'k:\nsometimes "seen"', "jump l\nl:", SECOND
+    return alike_cpus([*holder, *seen], [FIRST, "store @mine:*u32, 1:u32"], more=said)
+
+
 FAILS = """
 invariant "first" @first
 atomic function @first(%cpu: u32) {
@@ -142,6 +151,8 @@ SMALL = {
     "wait of 1": _wait(1),
     "endless": _endless(),
     "endless, and stuck": _endless(*AFTER),
+    "fact of 0": fact_of_some(0),
+    "fact of 1": fact_of_some(1),
     "fails": alike_cpus([SECOND, FIRST, SECOND], [*PASSED, SECOND, FIRST, *PASSED], more=FAILS),
 }
 # What tells the CPUs apart.

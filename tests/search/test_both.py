@@ -32,11 +32,11 @@ from search.alike_small import (
     CPUS,
     FLAG,
     PASSED,
-    SECOND,
     SMALL,
     TOLD_BY,
     alike_cpus,
     fact_of,
+    fact_of_some,
     facts,
 )
 from search.alike_systems import CPU_KIND, ITEM_KIND, alike_systems
@@ -285,12 +285,7 @@ def test_what_only_an_image_of_a_state_can_touch() -> None:
 @pytest.mark.parametrize("cpus", [(0,), (0, 1)])
 def test_a_fact_of_one_cpu(cpus: Sequence[int]) -> None:
     """It would be right where it is asked of the states that are kept, and is not."""
-    said = "".join(fact_of(n, '@mine ""', 'when @lock "" is @own "[#]"') for n in cpus)
-    said = said.replace(" shared", "") + "global @mine: u32\n"
-    holder = "%x = load @mine:*u32", "branch eq(%x, 1:u32), k, l"
-    seen = 'k:\nsometimes "seen"', "jump l\nl:", SECOND
-    other = "store @word:*u32, 1:u32", "store @mine:*u32, 1:u32"
-    made = alike_cpus([*holder, *seen], other, more=said)
+    made = fact_of_some(*cpus)
     layout = Interpreter(made.program).layout
     lock, word = layout.address("lock", ""), layout.address("word", "")
     own = [layout.address("own", f"[{n}]") for n in (0, 1)]
