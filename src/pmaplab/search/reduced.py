@@ -90,7 +90,7 @@ def search_reduced(
             return result
         if result.violations:
             return unreduced(limits.left(started))
-    found = _reduced(system, limits, judge_bring_up, progress, reductions)
+    found = _reduced(system, limits.left(started), judge_bring_up, progress, reductions)
     result = found.result or unreduced(limits.left(started))
     result.told_apart = found.told_apart
     result.broken_facts = found.broken_facts
