@@ -303,11 +303,16 @@ def test_bounds_of_pages(arguments: tuple[str, ...], message: str) -> None:
 def test_a_reduced_search() -> None:
     asked = ("--scenario", "switch", *SMALL, "--mode", "nopcid", "--proposal", "repaired")
     (result,) = results(*asked, "--reductions", "all", status=0)
-    assert result["reductions"] == ["fusion", "dead-locals", "partial-order"]
+    assert result["reductions"] == ["fusion", "dead-locals", "partial-order", "symmetry"]
+    assert result["symmetries"] == ["processes", "CPUs"] and result["passed"] and result["images"]
     shown = run("check", *asked, "--reductions", "all").stdout
     for name in result["reductions"]:
         assert f"reduced by: {name}\n" in shown
     assert f"nopcid: partial-order: {result['passed']:,} times a state was passed" in shown
+    assert f"nopcid: symmetry of processes and CPUs: {result['images']:,} images" in shown
+    (both,) = results(*asked, "--reductions", "all", "--savings", status=0)
+    assert [each["reduction"] for each in both["savings"]] == result["reductions"]
+    assert all(each["states"] >= both["states"] for each in both["savings"])
     (whole,) = results(*asked, "--reductions", "no-partial-order", "--savings", status=0)
     assert whole["reductions"] == ["fusion", "dead-locals"]
     assert result["states"] < whole["states"]

@@ -35,7 +35,8 @@ from pmaplab.system import Bounds, System, build_system
 from search.reducible import reducible_systems
 from search.small import HEAD, function, system
 
-ALWAYS = Reductions(frozenset(SEARCH_REDUCTIONS))
+ALWAYS = Reductions(frozenset({PARTIAL_ORDER}))
+ALL = Reductions(frozenset(SEARCH_REDUCTIONS))
 
 
 def summary(result: Result) -> dict[str, Any]:
@@ -255,13 +256,13 @@ def test_small_searches_are_not_reduced() -> None:
 
 
 def test_the_names() -> None:
-    assert parse_reductions("all") == Chosen((), ALWAYS)
+    assert parse_reductions("all") == Chosen((), ALL)
     assert parse_reductions("none") == Chosen(PROGRAM_REDUCTIONS, NO_REDUCTIONS)
-    assert parse_reductions("auto") == Chosen((), Reductions(ALWAYS.names, WORTH))
+    assert parse_reductions("auto") == Chosen((), Reductions(ALL.names, WORTH))
     assert parse_reductions("partial-order") == Chosen(
         PROGRAM_REDUCTIONS, Reductions(frozenset({PARTIAL_ORDER}))
     )
-    assert parse_reductions("no-fusion") == Chosen(("fusion",), Reductions(ALWAYS.names, WORTH))
+    assert parse_reductions("no-fusion") == Chosen(("fusion",), Reductions(ALL.names, WORTH))
     assert parse_reductions("all,no-partial-order,no-dead-locals").without == ("dead-locals",)
     assert parse_reductions("all").but("fusion").but("partial-order") == Chosen(
         ("fusion",), Reductions(frozenset({SYMMETRY}))

@@ -14,7 +14,7 @@ from pmaplab.machine.modes import find_mode
 from pmaplab.reviews.registry import proposal_files
 from pmaplab.search.bfs import search
 from pmaplab.search.reduced import search_reduced
-from pmaplab.search.reductions import PARTIAL_ORDER, SEARCH_REDUCTIONS, SYMMETRY, Reductions
+from pmaplab.search.reductions import SYMMETRY, Reductions
 from pmaplab.search.result import Limits, Result
 from pmaplab.search.symmetry import INDEX, Kind, Values
 from pmaplab.system import System, build_system, default_bounds
@@ -263,30 +263,6 @@ def test_small_searches_are_not_reduced() -> None:
     assert not search_reduced(made, reductions=Reductions(ALWAYS.names, beyond=99)).reductions
     limited = search_reduced(made, reductions=ALWAYS, limits=Limits(states=1))
     assert limited.stopped == "the limit of 1 states is reached"
-
-
-ALIKE = """
-cpus 2
-global @own: [2 x u32]
-global @word: u32
-agent cpu0 cpu 0 context thread entry @main
-agent cpu1 cpu 1 context thread entry @main
-""" + function(
-    "main",
-    "%x = load index(@own:*[2 x u32], cpu)",
-    "store @word:*u32, 1:u32",
-    "store index(@own:*[2 x u32], cpu), 2:u32",
-    "store @word:*u32, %x",
-    "return",
-    more="var %x: u32",
-)
-
-
-def test_where_both_reductions_are_asked_for() -> None:
-    made = replace(system(ALIKE), symmetries=(Kind("CPUs", 2, ("own",), cpus=True),))
-    less = search_reduced(made, reductions=Reductions(frozenset(SEARCH_REDUCTIONS)))
-    assert less.reductions == (PARTIAL_ORDER,)
-    assert search_reduced(made, reductions=ALWAYS).reductions == (SYMMETRY,)
 
 
 def test_nothing_is_declared() -> None:

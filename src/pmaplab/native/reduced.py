@@ -1,5 +1,5 @@
-"""Searching fewer states natively: with the partial-order reduction or with symmetries,
-and going back on them (docs/reductions.md)."""
+"""Searching fewer states natively: with the partial-order reduction, with symmetries or
+with both, and going back on them (docs/reductions.md)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from pmaplab.native.protocol import Question
 from pmaplab.native.readback import NativeError, Readback
 from pmaplab.native.symmetry import symmetry_numbers
 from pmaplab.search.begun import BegunSearch
+from pmaplab.search.closure import facts_not_kept
 from pmaplab.search.independence import MOST_PASSED, independence
 from pmaplab.search.ownership import Rules
-from pmaplab.search.reduced import FailureKnownError, at_first, goes_beyond, look_around
-from pmaplab.search.reductions import PARTIAL_ORDER, SYMMETRY, Reductions
+from pmaplab.search.reduced import at_first, goes_beyond, look_around
+from pmaplab.search.reductions import PARTIAL_ORDER, SYMMETRY, FailureKnownError, Reductions
 from pmaplab.search.result import Limits
 from pmaplab.search.symmetry import Kind, Symmetry, ToldApart, symmetry_of
 
 # Bits of a set of units.
 MOST_UNITS = 64
+# Instead of a set of regions.
+KNOWN_TO_FAIL = -1
 
 
 @dataclass(frozen=True)
@@ -54,53 +57,89 @@ class ReducedSearch:
             if answer["violations"]:
                 return None
             self.back.facts(answer)
-        return self._partial_order() if PARTIAL_ORDER in reductions.names else self._symmetric()
+        return self._reduced(reductions)
 
-    def _asked(self) -> Question:
-        """The question, for what is left of the time: every failure ends a reduced search."""
-        seconds = self.limits.left(self.started).seconds or 0
-        return replace(self.question, stop_at_first=False, seconds=seconds)
-
-    # --- the partial-order reduction -----------------------------------------------
-
-    def _partial_order(self) -> dict[str, Any] | None:
-        """The answer of a search with those ownership facts that hold; None where something
-        fails."""
-        result = self.search.result
+    def _reduced(self, reductions: Reductions) -> dict[str, Any] | None:
+        """The answer of a search with those symmetries and ownership facts that hold; None
+        where nothing is left to reduce, or something fails."""
+        search, result = self.search, self.search.result
+        told: tuple[ToldApart, ...] = ()
+        used = self._used() if PARTIAL_ORDER in reductions.names else None
+        if result.violations or used == KNOWN_TO_FAIL:
+            return None
         while True:
-            numbers = self._numbers()
-            if numbers is None:
+            named = {each.kind for each in told} if SYMMETRY in reductions.names else None
+            group, kinds, constant = self._group(
+                [k for k in search.system.symmetries if named is not None and k.name not in named]
+            )
+            result.told_apart = told = (*told, *constant)
+            if group is None and used is None:
                 return None
-            asked = replace(self._asked(), reduction=numbers[0], ownership=numbers[1])
-            answer = self.asking.ask(asked)
+            later = self._resumes_later(kinds, used)
+            asking = self.asking.without_checkpoint() if later else self.asking
+            answer = asking.ask(self._asked(group, used), group)
             if answer["stopped"] == "beyond":
                 raise NativeError("an agent does what it cannot do")
+            if answer["stopped"] == "apart":
+                assert group is not None
+                told = (*told, *self.back.told_apart(group, kinds, answer["told"]))
+                continue
             if answer["stopped"] == "found":
                 result.searched_again = True
                 return None
-            if not self.back.facts(answer):
+            if used is None or not self.back.facts(answer):
                 break
             if self.asking.checkpoint is not None:
                 # It would be that of another search.
                 return None
-        result.reductions, result.passed = (PARTIAL_ORDER,), answer["passed"]
+        if used is not None:
+            result.reductions, result.passed = (PARTIAL_ORDER,), answer["passed"]
+        if group is not None:
+            result.reductions = (*result.reductions, SYMMETRY)
+            result.symmetries = tuple(kind.name for kind in kinds)
+            orbit = group.orbit(*search.interpreter.split(result.start))
+            result.images = answer["images"] + orbit - 1
         return answer
 
-    def _numbers(self) -> tuple[list[int], list[int]] | None:
-        """The numbers of the partial-order reduction and of ownership, as runtime/main.c
-        reads them; None where there is none, or where a failure is known already."""
+    def _asked(self, group: Symmetry | None, used: int | None) -> Question:
+        """The question, for what is left of the time: every failure ends a reduced search.
+        ``used`` is None without the partial-order reduction."""
+        seconds = self.limits.left(self.started).seconds or 0
+        asked = replace(self.question, stop_at_first=False, seconds=seconds)
+        if group is not None:
+            asked = replace(asked, symmetry=symmetry_numbers(group))
+        if used is None:
+            # Of images nobody asks whether they keep to the facts.
+            return replace(asked, ownership=(0,))
+        reduction, ownership = self._numbers(group, used)
+        return replace(asked, reduction=reduction, ownership=ownership)
+
+    # --- the partial-order reduction -----------------------------------------------
+
+    def _used(self) -> int | None:
+        """The exemptions of which it is known that they are used, KNOWN_TO_FAIL where
+        something fails on the way; None where there are too many units."""
         search = self.search
-        program, layout = search.system.program, search.interpreter.layout
-        if search.result.violations or len(program.invariants) * program.cpus > MOST_UNITS:
+        program = search.system.program
+        if len(program.invariants) * program.cpus > MOST_UNITS:
             return None
         try:
-            used = look_around(search)
+            return look_around(search)
         except FailureKnownError:
-            return None
+            return KNOWN_TO_FAIL
         finally:
             search.interpreter.forget()
-        rules = Rules(program, layout, frozenset(self.back.broken_facts))
-        tables = independence(program, layout, search.result.start, rules)
+
+    def _numbers(self, group: Symmetry | None, used: int) -> tuple[list[int], list[int]]:
+        """The numbers of the partial-order reduction and of ownership, as runtime/main.c
+        reads them."""
+        search = self.search
+        program, layout = search.system.program, search.interpreter.layout
+        dropped = frozenset(self.back.broken_facts)
+        if group is not None:
+            dropped |= facts_not_kept(Rules(program, layout), group)
+        rules = Rules(program, layout, dropped)
+        tables = independence(program, layout, search.result.start, rules, group)
         reduction = [
             MOST_PASSED,
             used,
@@ -118,52 +157,25 @@ class ReducedSearch:
 
     # --- symmetries ------------------------------------------------------------------
 
-    def _symmetric(self) -> dict[str, Any] | None:
-        """The answer of a search with those symmetries that are some; None where there
-        are none, or something fails."""
-        search, result = self.search, self.search.result
-        told: tuple[ToldApart, ...] = ()
-        while not result.violations:
-            named = {each.kind for each in told}
-            kinds = [kind for kind in search.system.symmetries if kind.name not in named]
-            group, used, constant = self._group(kinds)
-            result.told_apart = told = (*told, *constant)
-            if group is None:
-                break
-            later = self._resumes_later(used)
-            asking = self.asking.without_checkpoint() if later else self.asking
-            answer = asking.ask(self._permuted(group), group)
-            if answer["stopped"] == "apart":
-                told = (*told, *self.back.told_apart(group, used, answer["told"]))
-                continue
-            if answer["stopped"] == "found":
-                result.searched_again = True
-                return None
-            result.reductions, result.symmetries = (SYMMETRY,), tuple(k.name for k in used)
-            orbit = group.orbit(*search.interpreter.split(result.start))
-            result.images = answer["images"] + orbit - 1
-            return answer
-        return None
-
     def _group(
         self, kinds: Sequence[Kind]
     ) -> tuple[Symmetry | None, tuple[Kind, ...], tuple[ToldApart, ...]]:
+        if not kinds:
+            return None, (), ()
         interpreter = self.search.interpreter
         numbers, start = interpreter.code.numbers, self.search.result.start
         return symmetry_of(interpreter.layout, numbers, start, kinds)
 
-    def _permuted(self, group: Symmetry) -> Question:
-        # Of images nobody asks whether they keep to the facts.
-        return replace(self._asked(), symmetry=symmetry_numbers(group), ownership=(0,))
-
-    def _resumes_later(self, kinds: Sequence[Kind]) -> bool:
+    def _resumes_later(self, kinds: Sequence[Kind], used: int | None) -> bool:
         """Whether there is a checkpoint of a search with some of the kinds: that with all
         of them will come to the same end as before."""
         if self.asking.checkpoint is None:
             return False
-        for count in range(1, len(kinds)):
+        for count in range(len(kinds)):
             for some in combinations(kinds, count):
                 group, _, _ = self._group(some)
-                if group is not None and self.asking.resumes(self._permuted(group), group):
+                if group is None and used is None:
+                    continue
+                if self.asking.resumes(self._asked(group, used), group):
                     return True
         return False

@@ -16,10 +16,17 @@ from pmaplab.ir.layout import Layout
 from pmaplab.ir.nodes import INTERRUPT, THREAD, InRegion, Program, Sometimes
 from pmaplab.ir.walk import instructions, operands, subexpressions
 from pmaplab.machine.interrupts import FLAG, INTERRUPTED, REGISTERS, stands_still
+from pmaplab.search.closure import (
+    closed_effects,
+    closed_guards,
+    closed_reads,
+    regions_that_differ,
+)
 from pmaplab.search.ownership import Rules
+from pmaplab.search.symmetry import Symmetry
 
-# Steps that no other agent can take part in are run on end; after so many the
-# state is kept, so that a loop of them is no loop of the search.
+# Steps that no other agent can take part in are run on end; where there are so many, the
+# state before the first one is kept, so that a loop of them is no loop of the search.
 MOST_PASSED = 1000
 
 
@@ -80,20 +87,26 @@ class Independence:
         if not inside & of.always or inside & ~used:
             return None
         who = [self.leavers[of.cpu][region] for region in bits(inside & of.always)]
-        fewest = min(who, key=lambda agents: (agents.bit_count(), agents))
+        fewest = min(who, key=int.bit_count)
         others = union(self.enterers[of.cpu][region] for region in bits(of.exempt & ~used))
         return fewest | others
 
 
 def independence(
-    program: Program, layout: Layout, start: Sequence[int], rules: Rules | None = None
+    program: Program,
+    layout: Layout,
+    start: Sequence[int],
+    rules: Rules | None = None,
+    symmetry: Symmetry | None = None,
 ) -> Independence:
     """The tables of a program that is about to be searched from ``start``; ``rules`` are
-    told who may do what."""
+    told who may do what.  Permutations of a ``symmetry`` keep all of the tables."""
     effects = Effects(layout, start, INTERRUPTED)
+    permutations = () if symmetry is None else symmetry.permutations
+    may = closed_effects(effects.agents, permutations)
     memory = effects.memory
     touch, write, seen = [0] * memory, [0] * memory, [0] * memory
-    for agent, effect in enumerate(effects.agents):
+    for agent, effect in enumerate(may):
         for cell in bits(effect.reads | effect.writes):
             touch[cell] |= 1 << agent
         for cell in bits(effect.writes):
@@ -109,33 +122,36 @@ def independence(
                 always |= region
         if _passes_labels(program, [invariant.function, *conditions]):
             always = 0
+        if symmetry is not None and exempt & regions_that_differ(symmetry, layout.regions):
+            always = 0
         asked = _asked(program, [invariant.function, *conditions])
-        for cpu in range(program.cpus):
-            effect = effects.observer([invariant.function, *conditions], cpu)
-            for cell in bits(effect.reads | 1 << layout.regions + cpu):
+        functions = [invariant.function, *conditions]
+        reads = [effects.observer(functions, cpu).reads for cpu in range(program.cpus)]
+        for cpu, cells in enumerate(closed_reads(reads, permutations)):
+            for cell in bits(cells | 1 << layout.regions + cpu):
                 seen[cell] |= 1 << len(units)
             asks = [
-                asked * (effect.reads >> layout.regions + n & 1) | exempt * (n == cpu)
+                asked * (cells >> layout.regions + n & 1) | exempt * (n == cpu)
                 for n in range(program.cpus)
             ]
             units.append(Unit(number, cpu, exempt, always, tuple(asks)))
-    leavers = _by_region(program, [effect.leaves for effect in effects.agents])
-    enterers = _by_region(program, [effect.enters for effect in effects.agents])
+    leavers = _by_region(program, [effect.leaves for effect in may])
+    enterers = _by_region(program, [effect.enters for effect in may])
     if rules is not None:
         marks = [
             [leave | enter for leave, enter in zip(*by_region, strict=True)]
             for by_region in zip(leavers, enterers, strict=True)
         ]
-        rules.may(effects.agents, write, marks)
+        rules.may(may, write, marks)
     return Independence(
         tuple(touch),
         tuple(write),
         tuple(seen),
-        tuple(_guards(program, layout, effects.agents)),
+        tuple(closed_guards(_guards(program, layout, may), permutations)),
         tuple(units),
         leavers,
         enterers,
-        tuple(effects.agents),
+        tuple(may),
     )
 
 

@@ -1,4 +1,5 @@
-"""Searching fewer states: the partial-order reduction, and going back on it.
+"""Searching fewer states: the partial-order reduction, alone or with symmetries, and
+going back on reductions.
 
 A step of an agent is run on at once, and the state before it not kept, where
 nothing that others can do before the agent moves meets it (``independence``).  The
@@ -18,28 +19,28 @@ from typing import NoReturn
 from pmaplab.errors import ModelError
 from pmaplab.ir.effects import bits
 from pmaplab.search.begun import BegunSearch
-from pmaplab.search.bfs import Search, search, unpaused
+from pmaplab.search.bfs import search, unpaused
+from pmaplab.search.closure import facts_not_kept
 from pmaplab.search.independence import MOST_PASSED, alone, independence
-from pmaplab.search.interpreter import Attempt, Interpreter, State
+from pmaplab.search.interpreter import Interpreter, State
 from pmaplab.search.ownership import Broken, Rules
 from pmaplab.search.reductions import (
     NO_REDUCTIONS,
     PARTIAL_ORDER,
+    SYMMETRY,
     FailureFoundError,
+    FailureKnownError,
     Reductions,
 )
 from pmaplab.search.result import Limits, Progress, Result, states_reached
-from pmaplab.search.symmetric import Found, search_symmetric
+from pmaplab.search.symmetric import Outcomes, Symmetric, Taken, ToldApartError
+from pmaplab.search.symmetry import ToldApart
 from pmaplab.search.translate import DONE
 from pmaplab.system import System
 
 # Steps of all random walks before a search, and of each.
 LOOK_AROUND = 4000
 WALK = 400
-
-
-class FailureKnownError(FailureFoundError):
-    """Something fails, as is known before a search."""
 
 
 class FactBrokenError(Exception):
@@ -89,48 +90,75 @@ def search_reduced(
             return result
         if result.violations:
             return unreduced(limits.left(started))
-    if PARTIAL_ORDER not in reductions.names:
-        found = _without_images(system, limits.left(started), judge_bring_up, progress)
-        result = found.result or unreduced(limits.left(started))
-        result.told_apart = found.told_apart
-        if found.fails:
-            went_back(result, found.error)
-        result.seconds = time.monotonic() - started
-        return result
-    broken: dict[str, str] = {}
-    why: Exception | None = None
-    while why is None:
-        with unpaused():
-            try:
-                run = _Reduced(system, limits.left(started), False, judge_bring_up, progress)
-                run.dropped = frozenset(broken)
-                result = run.run()
-                result.seconds = time.monotonic() - started
-                result.broken_facts = tuple(broken.values())
-                return result
-            except FactBrokenError as error:
-                broken[error.name] = error.text
-            except (FailureFoundError, ModelError) as error:
-                # Of an error, the unreduced search gives the account.
-                why = error
-    result = unreduced(limits.left(started))
-    result.broken_facts = tuple(broken.values())
-    if not isinstance(why, FailureKnownError):
-        went_back(result, why)
+    found = _reduced(system, limits.left(started), judge_bring_up, progress, reductions)
+    result = found.result or unreduced(limits.left(started))
+    result.told_apart = found.told_apart
+    result.broken_facts = found.broken_facts
+    if found.fails:
+        went_back(result, found.error)
     result.seconds = time.monotonic() - started
     return result
 
 
-def _without_images(
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The result; or None where nothing is to be reduced, or where something fails, as it
+    says if that was not known before."""
+
+    result: Result | None
+    told_apart: tuple[ToldApart, ...]
+    broken_facts: tuple[str, ...]
+    fails: bool = False
+    error: ModelError | None = None
+
+
+def _reduced(
     system: System,
     limits: Limits,
     judge_bring_up: bool,
     progress: Progress | None,
-) -> Found:
-    try:
-        return search_symmetric(system, limits, judge_bring_up, progress)
-    except ModelError as error:
-        return Found(None, fails=True, error=error)
+    reductions: Reductions,
+) -> _Found:
+    """Search with those of the symmetries, and of the ownership facts, that hold."""
+    started = time.monotonic()
+    told: list[ToldApart] = []
+    broken: dict[str, str] = {}
+    error: ModelError | None
+    while True:
+        run = _begin(system, limits.left(started), judge_bring_up, progress, reductions)
+        if SYMMETRY in reductions.names:
+            run.kinds = [k for k in system.symmetries if k.name not in {t.kind for t in told}]
+        if isinstance(run, _Reduced):
+            run.dropped = frozenset(broken)
+        try:
+            with unpaused():
+                result = run.run()
+        except FactBrokenError as fact:
+            broken[fact.name] = fact.text
+            continue
+        except ToldApartError as apart:
+            told += [*run.told, apart.told]
+            continue
+        except FailureFoundError as failed:
+            error, known = None, run.known_to_fail or isinstance(failed, FailureKnownError)
+        except ModelError as met:
+            # The unreduced search gives the account.
+            error, known = met, False
+        else:
+            less = result if result.reductions else None
+            return _Found(less, (*told, *run.told), tuple(broken.values()))
+        return _Found(None, (*told, *run.told), tuple(broken.values()), not known, error)
+
+
+def _begin(
+    system: System,
+    limits: Limits,
+    judge_bring_up: bool,
+    progress: Progress | None,
+    reductions: Reductions,
+) -> Symmetric:
+    kind = _Reduced if PARTIAL_ORDER in reductions.names else Symmetric
+    return kind(system, limits, judge_bring_up, progress)
 
 
 def at_first(limits: Limits, reductions: Reductions) -> Limits:
@@ -204,63 +232,45 @@ class _Step:
     alone; ``waits``, where there is no outcome, those that can change that.
     """
 
-    outcomes: tuple[tuple[int, int, tuple[int, ...]], ...]
+    outcomes: Outcomes
     conflicts: int
     waits: int
     done: bool
 
 
-class _Reduced(Search):
+class _Reduced(Symmetric):
+    """With symmetries, if there are any: what is known of a step is then known of all of
+    its images, and of states that have been run on the representatives are kept."""
+
+    watched = True
     dropped: frozenset[str] = frozenset()
 
-    def _explore(self, started: float) -> None:
-        result, level, depth, transitions = self.result, [0], 0, 0
+    def _prepare(self) -> bool:
+        result, interpreter = self.result, self.interpreter
         result.reductions = (PARTIAL_ORDER,)
         if result.violations:
             raise FailureKnownError
-        count = len(self.agents)
-        interpreter = self.interpreter
-        program, layout = self.system.program, interpreter.layout
-        self.rules = Rules(program, layout, self.dropped)
-        self.tables = independence(program, layout, result.start, self.rules)
+        if self.kinds:
+            self._find_symmetry()
+        program, layout, symmetry = self.system.program, interpreter.layout, self.symmetry
+        dropped = self.dropped
+        if symmetry is not None:
+            result.reductions = (PARTIAL_ORDER, SYMMETRY)
+            dropped |= facts_not_kept(Rules(program, layout), symmetry)
+        self.rules = Rules(program, layout, dropped)
+        self.tables = independence(program, layout, result.start, self.rules, symmetry)
         wrong = self.rules.broken_at_first(self.memory[0])
         if wrong:
             self._broken(min(wrong))
-        self.everyone = (1 << count) - 1
-        self.known: dict[tuple[int, int, int], _Step] = {}
+        self.everyone = (1 << len(self.agents)) - 1
+        self.steps: dict[tuple[int, int, int], _Step] = {}
         self.used = look_around(self)
-        while level:
-            following: list[int] = []
-            for number in level:
-                memory, parts = self._unpacked(self.states[number])
-                moved = 0
-                for agent in self.agents:
-                    for after, part, choices in self._step(memory, parts[agent], agent).outcomes:
-                        transitions += 1
-                        to = parts.copy()
-                        to[agent] = part
-                        end, others = self._run_on(after, to)
-                        moved |= 1 << agent | others
-                        state = self._packed(end, to)
-                        target = self.index.get(state)
-                        if target is None:
-                            target = self._add(state, end, number, (agent, choices))
-                            following.append(target)
-                        self.edges.append(target)
-                self.starts.append(len(self.edges))
-                self.can_move.append(moved)
-                if self._stops(number, started, transitions, depth):
-                    return
-            result.transitions, result.depth = transitions, depth
-            if following and self._exhausted(started):
-                return
-            level, depth = following, depth + 1
-        result.complete = True
+        return True
 
     def _run_on(self, memory: int, parts: list[int]) -> tuple[int, int]:
-        """Take steps that are alone as long as there are any: the memory then, and
-        who has moved.  ``parts`` is changed."""
-        moved, last = 0, 0
+        """Take steps that are alone as long as there are any; where there is no end of
+        them, none."""
+        moved, last, before, first = 0, 0, memory, parts.copy()
         for _ in range(MOST_PASSED):
             steps = [self._step(memory, parts[agent], agent) for agent in self.agents]
             done = sum(1 << agent for agent, step in enumerate(steps) if step.done)
@@ -278,63 +288,77 @@ class _Reduced(Search):
                     self.result.passed += 1
                     break
             else:
-                break
-        return memory, moved
+                return memory, moved
+        parts[:] = first
+        return before, moved
+
+    def _outcomes(self, memory: int, part: int, agent: int) -> Outcomes:
+        return self._step(memory, part, agent).outcomes
 
     def _step(self, memory: int, part: int, agent: int) -> _Step:
         key = (memory, part, agent)
-        step = self.known.get(key)
+        step = self.steps.get(key)
         if step is None:
-            step = self.known[key] = self._find_step(memory, part, agent)
+            step = self.steps[key] = self._find_step(memory, part, agent)
         return step
 
     def _find_step(self, memory: int, part: int, agent: int) -> _Step:
-        cells, own, size = self.memory[memory], self.parts[part], self.interpreter.layout.agents[0]
-        tried = self.interpreter.attempt(cells, own, agent)
+        taken = self._take_alike(memory, part, agent)
+        cells, point = self.memory[memory], self.parts[part][0]
+        if taken.error is None:
+            self._check(cells, part, agent, taken)
+        self._go_on(taken)
+        waits = 0 if taken.outcomes else self.tables.waits_for(list(taken.reads))
+        conflicts = self.everyone
+        if len(taken.outcomes) == 1 and self.parts[taken.outcomes[0][1]][0] != DONE:
+            conflicts = self._conflicts(memory, agent, taken)
+        return _Step(taken.outcomes, conflicts, waits, point == DONE)
+
+    def _check(self, memory: list[int], part: int, agent: int, taken: Taken) -> None:
+        """Whether a step does what the tables say, and keeps to the facts."""
         may = self.tables.may[agent]
-        if _set(tried.reads) & ~may.reads or _set(tried.writes) & ~may.writes:
+        if _set(taken.reads) & ~may.reads or _set(taken.writes) & ~may.writes:
+            if self.permutations:
+                # An image of a state need not be reachable, and the tables are of states
+                # that are.
+                raise ToldApartError(ToldApart(self.permutations[-1].kinds[-1], *self._place(part)))
             raise DisagreementError("an agent does what it cannot do")
-        afters = [after for after, _, failure in tried.outcomes if failure is None]
-        broken = self.rules.broken(agent, own[0], cells, tried.reads, tried.writes, afters)
+        broken = self.rules.broken(
+            agent,
+            self.parts[part][0],
+            memory,
+            taken.reads,
+            taken.writes,
+            [self.memory[after] for after, _, _ in taken.outcomes],
+        )
         if broken:
             self._broken(min(broken))
-        outcomes = []
-        for after, choices, failure in tried.outcomes:
-            if failure is not None:
-                raise FailureFoundError
-            outcomes.append((self._memory(after[:size]), self._part(after[size:]), tuple(choices)))
-        waits = 0 if outcomes else self.tables.waits_for(list(tried.reads))
-        conflicts = self.everyone
-        if len(outcomes) == 1 and self.parts[outcomes[0][1]][0] != DONE:
-            conflicts = self._conflicts(cells, agent, tried)
-        return _Step(tuple(outcomes), conflicts, waits, own[0] == DONE)
 
-    def _conflicts(self, memory: list[int], agent: int, tried: Attempt) -> int:
+    def _conflicts(self, number: int, agent: int, taken: Taken) -> int:
         """Who may ever do what a step conflicts with, or change what a unit says to
         which the step makes a difference."""
-        tables, rules, interpreter = self.tables, self.rules, self.interpreter
-        after, first = tried.outcomes[0][0], interpreter.layout.regions
-        changed = rules.changed(agent, memory, after, tried.writes)
+        tables, rules, first = self.tables, self.rules, self.interpreter.layout.regions
+        memory, after = self.memory[number], self.memory[taken.outcomes[0][0]]
+        changed = rules.changed(agent, memory, after, taken.writes)
         result, units = rules.disturbed(changed), 0
-        for cell in tried.writes:
+        for cell in taken.writes:
             result |= rules.touchers(agent, cell, True, memory, changed, tables.touch[cell])
             seen = tables.seen[cell]
             if cell >= first:
                 marks = memory[cell] ^ after[cell]
                 seen = sum(1 << n for n in bits(seen) if tables.differs(n, cell - first, marks))
             units |= seen
-        for cell in tried.reads:
+        for cell in taken.reads:
             writers = 0 if cell == tables.guard[agent] else tables.write[cell]
             result |= rules.touchers(agent, cell, False, memory, changed, writers)
-        for number in bits(units):
-            unit = tables.units[number]
-            inside = memory[interpreter.layout.regions + unit.cpu]
-            others = tables.exempts(number, inside, self.used)
+        for unit in bits(units):
+            inside = memory[first + tables.units[unit].cpu]
+            others = tables.exempts(unit, inside, self.used)
             if others is None:
                 others = 0
-                for cell in interpreter.looks_at(unit.invariant, unit.cpu, memory):
+                for cell in self._looks_at(unit, number):
                     if cell >= first:
-                        others |= tables.markers(number, cell - first)
+                        others |= tables.markers(unit, cell - first)
                     else:
                         others |= rules.narrowed(
                             agent, cell, False, memory, changed, tables.write[cell]
@@ -342,20 +366,19 @@ class _Reduced(Search):
             result |= others
         return result & ~(1 << agent)
 
+    def _looks_at(self, unit: int, number: int) -> set[int]:
+        """The cells that a unit, or an image of it, looks at, in images."""
+        looks_at, of = self.interpreter.looks_at, self.tables.units[unit]
+        result = looks_at(of.invariant, of.cpu, self.memory[number])
+        for at, p in enumerate(self.permutations):
+            image = self.memory[self._memory_image(at, number)]
+            cells = looks_at(of.invariant, p.cpus[of.cpu], image)
+            result |= {self.back[at][cell] for cell in cells}
+        return result
+
     def _broken(self, broken: Broken) -> NoReturn:
         text = self.rules.text(self.system.program, self.interpreter.code, broken)
         raise FactBrokenError(self.rules.names[broken.name], text)
-
-    # --- what fails ------------------------------------------------------------
-
-    def _memory(self, cells: list[int]) -> int:
-        number = super()._memory(cells)
-        if self.judged[number]:
-            raise FailureFoundError
-        return number
-
-    def _stuck(self, number: int, agent: int, part: list[int]) -> None:
-        raise FailureFoundError
 
 
 def _set(cells: frozenset[int]) -> int:

@@ -9,7 +9,6 @@ from pmaplab.ir.nodes import PROGRAM_REDUCTIONS
 
 PARTIAL_ORDER = "partial-order"
 SYMMETRY = "symmetry"
-# Of these the first that is asked for is used.
 SEARCH_REDUCTIONS = (PARTIAL_ORDER, SYMMETRY)
 REDUCTIONS = (*PROGRAM_REDUCTIONS, *SEARCH_REDUCTIONS)
 AUTO, ALL, NONE = "auto", "all", "none"
@@ -33,6 +32,10 @@ NO_REDUCTIONS = Reductions()
 
 class FailureFoundError(Exception):
     """Something fails: to be searched again without a reduction."""
+
+
+class FailureKnownError(FailureFoundError):
+    """Something fails, as is known before a search."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,22 +5,22 @@ is kept.  That the system behaves alike in all of them is asked whenever a step 
 taken: it is taken in every image of the state as well, and must come to the images of
 what it came to; and every memory and its images are judged alike.  Where that is not
 so, the kind is no symmetry, and the search is done again without it.
-docs/reductions.md has the argument.
+``reduced`` adds the partial-order reduction to it.  docs/reductions.md has the argument.
 """
 
 from __future__ import annotations
 
-import time
 from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from pmaplab.errors import ModelError
-from pmaplab.search.bfs import PART_BITS, Search, unpaused
+from pmaplab.errors import Location, ModelError
+from pmaplab.search.bfs import PART_BITS, Search
+from pmaplab.search.closure import inverse
 from pmaplab.search.interpreter import Failure, Interpreter, State
-from pmaplab.search.reductions import SYMMETRY, FailureFoundError
-from pmaplab.search.result import Limits, Progress, Result
+from pmaplab.search.reductions import SYMMETRY, FailureFoundError, FailureKnownError
+from pmaplab.search.result import Limits, Progress
 from pmaplab.search.symmetry import Kind, Permutation, Symmetry, ToldApart, symmetry_of
 from pmaplab.system import System
 
@@ -36,46 +36,12 @@ class ToldApartError(Exception):
         self.told = told
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The result; or None where nothing is symmetric, or where something fails, as it
-    says if that was not known before."""
+class Symmetric(Search):
+    """Where a system has no symmetries, there is no search of it, and no result."""
 
-    result: Result | None
-    told_apart: tuple[ToldApart, ...] = ()
-    fails: bool = False
-    error: ModelError | None = None
+    # What steps read and write is noted.
+    watched = False
 
-
-def search_symmetric(
-    system: System,
-    limits: Limits,
-    judge_bring_up: bool,
-    progress: Progress | None,
-) -> Found:
-    """Search with those of the system's symmetries that are some.
-
-    Raises ModelError where a step comes to one; the search without gives the account.
-    """
-    told: list[ToldApart] = []
-    started = time.monotonic()
-    while True:
-        kinds = [k for k in system.symmetries if k.name not in {t.kind for t in told}]
-        with unpaused():
-            run = _Symmetric(system, limits.left(started), judge_bring_up, progress)
-            run.kinds = kinds
-            try:
-                result = run.run()
-            except FailureFoundError:
-                return Found(None, (*told, *run.told), not run.known_to_fail)
-            except ToldApartError as error:
-                told += [*run.told, error.told]
-                continue
-        result.told_apart = (*told, *run.told)
-        return Found(result if run.symmetry else None, result.told_apart)
-
-
-class _Symmetric(Search):
     def __init__(
         self, system: System, limits: Limits, judge_bring_up: bool, progress: Progress | None
     ) -> None:
@@ -84,7 +50,10 @@ class _Symmetric(Search):
         self.known_to_fail = False
         self.told: tuple[ToldApart, ...] = ()
         self.symmetry: Symmetry | None = None
-        # By permutation: the images of memories and parts, by number.
+        self.permutations: tuple[Permutation, ...] = ()
+        # By permutation: where cells come from, and the images of memories and parts, by
+        # number.
+        self.back: list[tuple[int, ...]] = []
         self.images: list[tuple[dict[int, int], dict[int, int]]] = []
         self.known: dict[tuple[int, int, int], Outcomes] = {}
         self.judged_alike: set[int] = set()
@@ -98,17 +67,9 @@ class _Symmetric(Search):
         return begun
 
     def _explore(self, started: float) -> None:
-        result, interpreter, depth, transitions = self.result, self.interpreter, 0, 0
-        self.symmetry, used, self.told = symmetry_of(
-            interpreter.layout, interpreter.code.numbers, result.start, self.kinds
-        )
-        if self.symmetry is None:
+        if not self._prepare():
             return
-        if result.violations:
-            raise FailureFoundError
-        result.reductions, result.symmetries = (SYMMETRY,), tuple(kind.name for kind in used)
-        self.images = [({}, {}) for _ in self.symmetry.permutations]
-        self._memory(self.memory[0])
+        result, depth, transitions = self.result, 0, 0
         count = len(self.agents)
         first = self._unpacked(self.states[0])
         self.index = {}
@@ -121,12 +82,13 @@ class _Symmetric(Search):
                 memory, parts = self._unpacked(self.states[number])
                 moved = 0
                 for agent in self.agents:
-                    for after, part, choices in self._step(memory, parts[agent], agent):
+                    for after, part, choices in self._outcomes(memory, parts[agent], agent):
                         transitions += 1
-                        moved |= 1 << agent
                         to = parts.copy()
                         to[agent] = part
-                        state, by, images = self._representative(after, to)
+                        end, others = self._run_on(after, to)
+                        moved |= 1 << agent | others
+                        state, by, images = self._representative(end, to)
                         target = self.index.get(state)
                         if target is None:
                             target = self._add(
@@ -146,12 +108,38 @@ class _Symmetric(Search):
             level, depth = following, depth + 1
         result.complete = True
 
+    def _prepare(self) -> bool:
+        """Find what is symmetric; whether something is."""
+        self._find_symmetry()
+        return self.symmetry is not None
+
+    def _find_symmetry(self) -> None:
+        result, interpreter = self.result, self.interpreter
+        self.symmetry, used, self.told = symmetry_of(
+            interpreter.layout, interpreter.code.numbers, result.start, self.kinds
+        )
+        if self.symmetry is None:
+            return
+        if result.violations:
+            raise FailureKnownError
+        result.reductions, result.symmetries = (SYMMETRY,), tuple(kind.name for kind in used)
+        self.permutations = self.symmetry.permutations
+        self.back = [inverse(p.cells) for p in self.permutations]
+        self.images = [({}, {}) for _ in self.permutations]
+        # It was judged by itself only.
+        self.judged_alike.clear()
+        self._memory(self.memory[0])
+
+    def _run_on(self, memory: int, parts: list[int]) -> tuple[int, int]:
+        """From where a step leads, where the search goes on: the memory there, and who
+        has moved.  ``parts`` is changed."""
+        return memory, 0
+
     # --- representatives -----------------------------------------------------------
 
     def _image(self, number: int, memory: int, parts: list[int]) -> int:
         """The image of a state under a permutation."""
-        assert self.symmetry is not None
-        p = self.symmetry.permutations[number]
+        p = self.permutations[number]
         result = self._memory_image(number, memory) << PART_BITS * len(parts)
         for agent, part in enumerate(parts):
             image = self._part_image(number, part)
@@ -160,14 +148,14 @@ class _Symmetric(Search):
 
     def _memory_image(self, number: int, memory: int) -> int:
         assert self.symmetry is not None
-        known, p = self.images[number][0], self.symmetry.permutations[number]
+        known, p = self.images[number][0], self.permutations[number]
         if memory not in known:
             known[memory] = self._kept(self.symmetry.memory(p, self.memory[memory]))
         return known[memory]
 
     def _part_image(self, number: int, part: int) -> int:
         assert self.symmetry is not None
-        known, p = self.images[number][1], self.symmetry.permutations[number]
+        known, p = self.images[number][1], self.permutations[number]
         if part not in known:
             known[part] = self._part(self.symmetry.part(p, self.parts[part]))
         return known[part]
@@ -182,17 +170,20 @@ class _Symmetric(Search):
 
     # --- whether the system behaves alike ----------------------------------------------
 
-    def _step(self, memory: int, part: int, agent: int) -> Outcomes:
+    def _outcomes(self, memory: int, part: int, agent: int) -> Outcomes:
         """What the agent can do next, which is the same in all images."""
         key = (memory, part, agent)
         if key not in self.known:
-            self.known[key] = self._find_step(memory, part, agent)
+            taken = self._take_alike(*key)
+            self._go_on(taken)
+            self.known[key] = taken.outcomes
         return self.known[key]
 
-    def _find_step(self, memory: int, part: int, agent: int) -> Outcomes:
-        assert self.symmetry is not None
+    def _take_alike(self, memory: int, part: int, agent: int) -> Taken:
+        """The same, with what the agent's images touch, in images.  Raises ToldApartError."""
         ours = self._take(memory, part, agent)
-        for number, p in enumerate(self.symmetry.permutations):
+        reads, writes = ours.reads, ours.writes
+        for number, p in enumerate(self.permutations):
             theirs = self._take(
                 self._memory_image(number, memory),
                 self._part_image(number, part),
@@ -203,26 +194,41 @@ class _Symmetric(Search):
                 for after, own, _ in ours.outcomes
             )
             if ours.rest != theirs.rest or images != Counter(o[:2] for o in theirs.outcomes):
-                function, item = self.interpreter.code.places[self.parts[part][0]]
-                raise ToldApartError(ToldApart(p.kinds[-1], function, item.loc))
-        if ours.error is not None:
-            raise ours.error
-        if ours.failures:
-            raise FailureFoundError
-        for after, _, _ in ours.outcomes:
-            self._memory(self.memory[after])
-        return ours.outcomes
+                raise ToldApartError(ToldApart(p.kinds[-1], *self._place(part)))
+            back = self.back[number]
+            reads = reads.union(back[cell] for cell in theirs.reads)
+            writes = writes.union(back[cell] for cell in theirs.writes)
+        return Taken(ours.outcomes, ours.failures, ours.labels, ours.error, reads, writes)
 
-    def _take(self, memory: int, part: int, agent: int) -> _Taken:
+    def _place(self, part: int) -> tuple[str, Location]:
+        """The function and place of an agent's next step."""
+        function, item = self.interpreter.code.places[self.parts[part][0]]
+        return function, item.loc
+
+    def _go_on(self, taken: Taken) -> None:
+        """Judge where a step leads, which is nowhere if it fails."""
+        if taken.error is not None:
+            raise taken.error
+        if taken.failures:
+            raise FailureFoundError
+        for after, _, _ in taken.outcomes:
+            self._memory(self.memory[after])
+
+    def _take(self, memory: int, part: int, agent: int) -> Taken:
         """A step in all its ways."""
-        cells, size = self.memory[memory], len(self.memory[memory])
+        cells, own, size = self.memory[memory], self.parts[part], len(self.memory[memory])
         context, failures, error = self.interpreter.context, 0, None
         outcomes: Outcomes = []
+        reads = writes = frozenset[int]()
         before, context.marks = context.marks, 0
         try:
-            for after, choices, failure in self.interpreter.local_steps(
-                cells, self.parts[part], agent
-            ):
+            ways: Iterable[tuple[list[int], list[int], Failure | None]]
+            if self.watched:
+                tried = self.interpreter.attempt(cells, own, agent)
+                ways, reads, writes = tried.outcomes, tried.reads, tried.writes
+            else:
+                ways = self.interpreter.local_steps(cells, own, agent)
+            for after, choices, failure in ways:
                 if failure is not None:
                     failures += 1
                     continue
@@ -232,7 +238,7 @@ class _Symmetric(Search):
         except ModelError as found:
             error = found
         labels, context.marks = context.marks, before | context.marks
-        return _Taken(outcomes, failures, labels, error)
+        return Taken(outcomes, failures, labels, error, reads, writes)
 
     def _memory(self, cells: list[int]) -> int:
         """The number of a memory; it, and its images, are judged."""
@@ -255,14 +261,10 @@ class _Symmetric(Search):
         return number
 
     def _judge_alike(self, number: int) -> None:
-        symmetry, memory = self.symmetry, self.memory[number]
-        if symmetry is None:
-            # The first state, before it is known what is symmetric.
-            self.judged[number] = self.judge(tuple(memory))
-            self.judged_alike.discard(number)
-            return
-        ours = self.invariants.answers(memory)
-        for at, p in enumerate(symmetry.permutations):
+        memory = self.memory[number]
+        # Before it is known what is symmetric, there are no permutations.
+        ours = self.invariants.answers(memory) if self.permutations else []
+        for at, p in enumerate(self.permutations):
             theirs = self.invariants.answers(self.memory[self._memory_image(at, number)])
             for which, (mine, other) in enumerate(zip(ours, theirs, strict=True)):
                 images = frozenset((p.cpus[cpu], inside) for cpu, inside in mine.failing)
@@ -280,8 +282,7 @@ class _Symmetric(Search):
     def _reach(self) -> list[int]:
         """Whoever can still move behind an edge is another agent where agents change
         places."""
-        assert self.symmetry is not None
-        back = [_inverse(p).__getitem__ for p in self.symmetry.permutations]
+        back = [inverse(p.agents).__getitem__ for p in self.permutations]
         reach, changed = list(self.can_move), True
         while changed:
             changed = False
@@ -298,10 +299,6 @@ class _Symmetric(Search):
         raise FailureFoundError
 
 
-def _inverse(p: Permutation) -> tuple[int, ...]:
-    return tuple(p.agents.index(agent) for agent in range(len(p.agents)))
-
-
 def _mapped(agents: int, to: Callable[[int], int]) -> int:
     result = 0
     for agent in range(agents.bit_length()):
@@ -310,13 +307,16 @@ def _mapped(agents: int, to: Callable[[int], int]) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Taken:
-    """What came of a step: how many of its ways fail, the labels passed, or the error."""
+class Taken:
+    """What came of a step: how many of its ways fail, the labels passed, or the error; and
+    the cells of the memory that were read and written, if that was noted."""
 
     outcomes: Outcomes
     failures: int
     labels: int
     error: ModelError | None
+    reads: frozenset[int]
+    writes: frozenset[int]
 
     @property
     def rest(self) -> tuple[int, int, bool]:

@@ -68,6 +68,17 @@ static int is_recent(struct thread *t, const struct wide *state)
 	return 0;
 }
 
+/* Keep the least image of a state of the batch; -1 where a field must grow first. */
+static int keep_least(struct thread *t, struct pending *p)
+{
+	unsigned by;
+
+	if (representative(t, &p->to, &by, &p->images))
+		return -1;
+	p->concerns = image_of_units(t->search, by, p->concerns);
+	return 0;
+}
+
 /* A state of the batch is what it will be: whether it may be new.  Then the lanes in which
  * it differs from that which was expanded are asked for. */
 static int settle(struct thread *t, struct pending *p, const struct wide *from)
@@ -83,6 +94,27 @@ static int settle(struct thread *t, struct pending *p, const struct wide *from)
 		}
 	}
 	return 1;
+}
+
+/* The steps of a state that are alone are taken: what is kept of it is now certain; 0, or -1
+ * where fields must grow or the search is over. */
+static int arrive(struct thread *t, struct pending *p, struct running *r)
+{
+	struct search *s = t->search;
+
+	if (is_endless(s, r)) {
+		r->from = p->to;
+		p->to = r->begun;
+		if (p->concerns && judge_later(t, &r->from, 0, p->concerns, s->level + 1))
+			return -1;
+		/* That is judged. */
+		p->concerns = 0;
+	}
+	if (s->symmetry != NULL && keep_least(t, p))
+		return -1;
+	p->runs = 0;
+	p->known = !settle(t, p, &r->first);
+	return 0;
 }
 
 /* Take the steps of the batch that are alone: one of each state in turn, so that memory
@@ -108,8 +140,8 @@ static int run_batch(struct thread *t)
 				continue;
 			how = run_once(t, r, &p->to, &p->concerns);
 			if (how == WAITING) {
-				p->runs = 0;
-				p->known = !settle(t, p, &r->first);
+				if (arrive(t, p, r))
+					return -1;
 				continue;
 			}
 			if (how != EXPANDED)
@@ -240,16 +272,12 @@ int batch_emit(struct thread *t, const struct wide *state, word key)
 			struct running *r = &t->running[t->batch_count];
 
 			r->first = *state;
+			r->begun = p->to;
 			r->agent = 0;
 			r->steps = 0;
 		}
-		if (s->symmetry != NULL) {
-			unsigned by;
-
-			if (representative(t, &p->to, &by, &p->images))
-				return -1;
-			p->concerns = image_of_units(s, by, p->concerns);
-		}
+		if (s->symmetry != NULL && !p->runs && keep_least(t, p))
+			return -1;
 		if (p->runs || settle(t, p, state))
 			t->batch_count++;
 	}

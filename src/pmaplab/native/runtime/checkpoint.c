@@ -145,6 +145,7 @@ static int pass_all(struct stream *f, struct search *s, uint64_t states, uint64_
 			return -1;
 	}
 	if (PASS(f, *transitions) || PASS(f, s->depth) || PASS(f, s->exempt) || PASS(f, s->images) ||
+	    PASS(f, s->passed) ||
 	    PASS(f, s->next_layout) || pass_target(f, &s->failure, s->level) ||
 	    pass(f, s->labels, (model_labels / 64 + 1) * sizeof(uint64_t)) ||
 	    pass_history(f, s, states))
@@ -204,6 +205,7 @@ int checkpoint_read(struct search *s)
 	s->states = s->history.count;
 	s->thread[0].transitions = transitions;
 	s->thread[0].images = s->images;
+	s->thread[0].passed = s->passed;
 	watch_again(s);
 	return steps_fit(s) || invariants_renew(s) || rebuild_store(s) ? -1 : 1;
 }

@@ -16,9 +16,8 @@ static int exempts(const struct search *s, const struct unit *u, uint64_t inside
 		return 0;
 	for (left = always; left; left &= left - 1) {
 		uint64_t agents = r->leavers[u->cpu * r->regions + (unsigned)__builtin_ctzll(left)];
-		int more = __builtin_popcountll(agents) - __builtin_popcountll(fewest);
 
-		if (more < 0 || (more == 0 && agents < fewest))
+		if (__builtin_popcountll(agents) < __builtin_popcountll(fewest))
 			fewest = agents;
 	}
 	*who = fewest;
@@ -95,6 +94,8 @@ static int changers(struct thread *t, const struct unit *u, unsigned agent, uint
 		return -1;
 	}
 	*touched |= m->touched;
+	if (s->symmetry != NULL && read_images(t, u, touched))
+		return -1;
 	*who = writers_for(t, u, agent, touched);
 	return 0;
 }
@@ -157,6 +158,16 @@ uint64_t step_waits(const struct thread *t)
 	return writers(t->search, t->machine.read, 0);
 }
 
+void beyond(struct thread *t, unsigned agent)
+{
+	struct search *s = t->search;
+
+	if (s->symmetry == NULL)
+		stop(s, STOPPED_BEYOND);
+	else
+		told_apart(s, s->symmetry->count, t->base[s->agent[agent].base], -1);
+}
+
 int is_within(const struct thread *t, unsigned agent)
 {
 	const struct search *s = t->search;
@@ -176,12 +187,12 @@ int is_within(const struct thread *t, unsigned agent)
 	return 1;
 }
 
-void forget_access(struct thread *t)
+void forget_access(const struct search *s, struct machine *m)
 {
-	uint64_t words = t->search->memory / 64 + 1;
+	uint64_t words = s->memory / 64 + 1;
 
-	memset(t->machine.read, 0, words * sizeof(*t->machine.read));
-	memset(t->machine.wrote, 0, words * sizeof(*t->machine.wrote));
+	memset(m->read, 0, words * sizeof(*m->read));
+	memset(m->wrote, 0, words * sizeof(*m->wrote));
 }
 
 /* A step has been taken: what it makes no difference to stays known. */
@@ -284,7 +295,7 @@ enum expanded run_once(struct thread *t, struct running *r, struct wide *state, 
 	struct search *s = t->search;
 	struct around *all = &r->around;
 
-	if (r->steps == s->reduction->most)
+	if (is_endless(s, r))
 		return WAITING;
 	/* Whoever moved last is the likeliest to go on. */
 	for (unsigned tried = 0; tried < s->agents; tried++) {
@@ -312,10 +323,13 @@ enum expanded run_on(struct thread *t, struct wide *state, uint64_t *moved)
 	enum expanded how;
 	uint64_t concerns;
 
+	r.begun = *state;
 	r.agent = 0;
 	r.steps = 0;
 	run_afresh(t, &r, state);
 	while ((how = run_once(t, &r, state, &concerns)) == EXPANDED)
 		*moved |= (uint64_t)1 << r.agent;
+	if (is_endless(t->search, &r))
+		*state = r.begun;
 	return how == WAITING ? EXPANDED : how;
 }

@@ -18,7 +18,7 @@ struct reduction {
 	uint64_t *leavers, *enterers;	/* by CPU and region */
 	unsigned regions;
 	uint64_t used;			/* exemptions that need not be found again */
-	uint64_t most;			/* steps on end */
+	uint64_t most;			/* steps on end: where there are so many, none is taken */
 };
 
 /* What a step conflicts with that must not be run on. */

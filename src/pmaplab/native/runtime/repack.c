@@ -368,8 +368,10 @@ enum laid_out repack(struct search *s, int anew)
 			struct thread *t = &s->thread[i];
 
 			t->batch[n].to = moved_fields(&c, &t->batch[n].to);
-			if (t->batch[n].runs)
-				t->running[n].first = moved_fields(&c, &t->running[n].first);
+			if (!t->batch[n].runs)
+				continue;
+			t->running[n].first = moved_fields(&c, &t->running[n].first);
+			t->running[n].begun = moved_fields(&c, &t->running[n].begun);
 		}
 	}
 	if (c.anew) {

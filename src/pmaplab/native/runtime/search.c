@@ -452,9 +452,11 @@ void search_run(struct search *s)
 		uint64_t before = transitions(s);
 		int found = s->failure.found;
 
-		s->images = 0;
-		for (unsigned i = 0; i < s->threads; i++)
+		s->images = s->passed = 0;
+		for (unsigned i = 0; i < s->threads; i++) {
 			s->images += s->thread[i].images;
+			s->passed += s->thread[i].passed;
+		}
 		if (s->checkpoint[0] && now() - kept > s->checkpoint_seconds) {
 			checkpoint_write(s, to, before);
 			kept = now();

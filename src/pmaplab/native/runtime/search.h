@@ -161,6 +161,7 @@ struct around {
 struct running {
 	struct around around;
 	struct wide first;	/* the state that was expanded */
+	struct wide begun;	/* that which its step came to */
 	struct wide from;	/* the state before the last step */
 	unsigned agent;		/* who took it */
 	uint64_t steps;
@@ -288,7 +289,7 @@ struct search {
 	struct reduction *reduction;	/* NULL for none */
 	struct ownership *ownership;	/* NULL for none */
 	struct symmetry *symmetry;	/* NULL for none */
-	uint64_t images;		/* of states that are kept, when the level began */
+	uint64_t images, passed;	/* of states that are kept, and not kept, when the level began */
 	struct mask *mask;
 	unsigned masks;
 	struct outcomes *many;
@@ -499,11 +500,14 @@ uint64_t ownership_disturbed(const struct thread *t);
 /* --- reduce.c ------------------------------------------------------------------- */
 
 /* Begin to note what a step does. */
-void forget_access(struct thread *t);
+void forget_access(const struct search *s, struct machine *m);
 /* Note what a step that was just run has come to. */
 void note_outcome(struct thread *t);
 /* Whether the agent may do what was noted. */
 int is_within(const struct thread *t, unsigned agent);
+/* End the search where it did something else: where images of states are searched, these need
+ * not be reachable, and what agents may do is known of states that are. */
+void beyond(struct thread *t, unsigned agent);
 /* What was noted of a step conflicts with these agents; -1 for an error.  What else
  * that depends on is added to `touched`. */
 int step_conflicts(struct thread *t, const struct wide *state, unsigned agent, uint64_t *touched,
@@ -515,6 +519,11 @@ uint64_t step_waits(const struct thread *t);
  * by the time before, or by run_afresh(), which is needed when fields have moved, too. */
 enum expanded run_once(struct thread *t, struct running *r, struct wide *state, uint64_t *concerns);
 void run_afresh(struct thread *t, struct running *r, const struct wide *state);
+/* Whether so many were taken that there may be no end of them: none counts then. */
+static inline int is_endless(const struct search *s, const struct running *r)
+{
+	return r->steps == s->reduction->most;
+}
 /* Take steps that are alone as long as there are any; `moved` receives who moves. */
 enum expanded run_on(struct thread *t, struct wide *state, uint64_t *moved);
 
@@ -534,11 +543,16 @@ uint64_t agents_before(const struct search *s, unsigned by, uint64_t agents);
 /* End the search, since a step at a point, or an invariant, tells objects apart. */
 void told_apart(struct search *s, unsigned by, uint64_t point, int invariant);
 /* Whether a step does in all images of a state what it does there; what that rests on is
- * added to `touched`.  If not, the search ends. */
+ * added to `touched`, and what it reads and writes in images to what the machine has noted.
+ * If not, the search ends. */
 int step_is_alike(struct thread *t, const struct wide *state, unsigned agent, uint64_t *touched);
 /* The same of what a unit says of the state in t->base; what it reads in images is
  * added to what the machine has read. */
 int unit_is_alike(struct thread *t, const struct unit *u);
+/* Add what images of a unit read in images of the state that step_is_alike() was last asked
+ * about to what the machine has read, and what that rests on to `touched`; -1, and the search
+ * ends, for an error. */
+int read_images(struct thread *t, const struct unit *u, uint64_t *touched);
 /* Let the images of a unit watch the images of the cells that the machine has read. */
 void watch_images(struct thread *t, const struct unit *u);
 

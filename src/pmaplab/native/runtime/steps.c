@@ -247,7 +247,7 @@ static enum expanded run_step(struct thread *t, const struct wide *state, unsign
 	int failed = 0, ended = 0;
 
 	if (s->reduction != NULL || s->ownership != NULL)
-		forget_access(t);
+		forget_access(s, &t->machine);
 	m->given_count = 0;
 	memset(t->labels, 0, words * sizeof(uint64_t));
 	do {
@@ -293,7 +293,7 @@ static enum expanded run_step(struct thread *t, const struct wide *state, unsign
 	if (s->ownership != NULL)
 		ownership_attempt(t, agent, &touched);
 	if (s->reduction != NULL && !is_within(t, agent))
-		stop(s, STOPPED_BEYOND);
+		beyond(t, agent);
 	if (s->reduction != NULL && transitions == 0)
 		conflicts = step_waits(t);
 	else if (s->reduction != NULL && transitions == 1 && !failed && !ended &&

@@ -19,7 +19,8 @@ struct ran {
 /* Of a thread: where images are run. */
 struct mirror {
 	struct machine machine;
-	uint64_t *base, *image, *moved;	/* rows of cells */
+	uint64_t *base, *moved;	/* rows of cells */
+	uint64_t *images;	/* of `base`, by permutation */
 	uint64_t *reads;
 	char *used;
 	unsigned used_room;
@@ -96,6 +97,21 @@ static void row_image(const struct search *s, const struct permutation *p, const
 	memcpy(&image[s->memory], &cells[s->memory], (s->cells - s->memory) * sizeof(*image));
 	part_image(s, p, &cells[s->agent[agent].base], part_cells(s, agent),
 	    &image[s->agent[p->agent[agent]].base]);
+}
+
+/* The image of a row in which a step has changed something, by that of the row before. */
+static void changed_image(const struct search *s, const struct permutation *p,
+    const uint64_t *before, const uint64_t *image, const uint64_t *cells, unsigned agent,
+    uint64_t *changed)
+{
+	memcpy(changed, image, s->cells * sizeof(*changed));
+	for (uint64_t cell = 0; cell < s->memory; cell++) {
+		if (cells[cell] != before[cell])
+			changed[p->cell[cell]] = value_image(s, p, s->symmetry->map_of[cell],
+			    cells[cell]);
+	}
+	part_image(s, p, &cells[s->agent[agent].base], part_cells(s, agent),
+	    &changed[s->agent[p->agent[agent]].base]);
 }
 
 /* The number of the image of a content; -1 when its field has no room. */
@@ -288,9 +304,9 @@ static int run_all(struct search *s, struct machine *m, const uint64_t *cells, u
 	return 0;
 }
 
-/* Whether `theirs` are the images of `ours`; -1 without memory. */
+/* Whether `theirs`, from `image` on, are the images of `ours`; -1 without memory. */
 static int are_images(struct search *s, struct mirror *mirror, const struct permutation *p,
-    unsigned agent)
+    const uint64_t *image, unsigned agent)
 {
 	const struct ran *ours = &mirror->ours, *theirs = &mirror->theirs;
 	uint64_t bytes = s->cells * sizeof(uint64_t);
@@ -312,10 +328,8 @@ static int are_images(struct search *s, struct mirror *mirror, const struct perm
 	for (unsigned i = 0; i < ours->count; i++) {
 		unsigned n;
 
-		row_image(s, p, &ours->row[i * s->cells], agent, mirror->moved);
-		/* The rest is that of the state before. */
-		memcpy(&mirror->moved[s->agent[agent].base], &mirror->image[s->agent[agent].base],
-		    (p->agent[agent] != agent) * part_cells(s, agent) * sizeof(uint64_t));
+		changed_image(s, p, mirror->base, image, &ours->row[i * s->cells], agent,
+		    mirror->moved);
 		for (n = 0; n < theirs->count; n++) {
 			if (!mirror->used[n] && memcmp(&theirs->row[n * s->cells], mirror->moved, bytes) == 0)
 				break;
@@ -327,6 +341,32 @@ static int are_images(struct search *s, struct mirror *mirror, const struct perm
 	return 1;
 }
 
+/* Add where cells go, one bit each. */
+static void move_cells(const struct search *s, const uint64_t *to, const uint64_t *cells,
+    uint64_t *moved)
+{
+	for (uint64_t at = 0; at <= s->memory / 64; at++) {
+		for (uint64_t left = cells[at]; left; left &= left - 1) {
+			uint64_t cell = to[64 * at + (uint64_t)__builtin_ctzll(left)];
+
+			moved[cell / 64] |= (uint64_t)1 << cell % 64;
+		}
+	}
+}
+
+/* The components that a permutation puts where `components` are. */
+static uint64_t components_before(const struct search *s, const struct permutation *p,
+    uint64_t components)
+{
+	uint64_t result = 0;
+
+	for (unsigned i = 0; i < s->components; i++) {
+		if (components >> i & 1)
+			result |= (uint64_t)1 << p->from[i];
+	}
+	return result;
+}
+
 int step_is_alike(struct thread *t, const struct wide *state, unsigned agent, uint64_t *touched)
 {
 	struct search *s = t->search;
@@ -336,15 +376,17 @@ int step_is_alike(struct thread *t, const struct wide *state, unsigned agent, ui
 	unpack(s, state, mirror->base);
 	if (run_all(s, &mirror->machine, mirror->base, agent, &mirror->ours))
 		goto out_of_memory;
+	forget_access(s, &mirror->machine);
 	for (unsigned n = 0; n < y->count; n++) {
 		const struct permutation *p = &y->permutation[n];
+		uint64_t *image = &mirror->images[n * s->cells];
 		int alike;
 
-		row_image(s, p, mirror->base, agent, mirror->image);
-		if (run_all(s, &mirror->machine, mirror->image, (unsigned)p->agent[agent],
+		row_image(s, p, mirror->base, agent, image);
+		if (run_all(s, &mirror->machine, image, (unsigned)p->agent[agent],
 		    &mirror->theirs))
 			goto out_of_memory;
-		alike = are_images(s, mirror, p, agent);
+		alike = are_images(s, mirror, p, image, agent);
 		if (alike < 0)
 			goto out_of_memory;
 		if (!alike) {
@@ -352,9 +394,11 @@ int step_is_alike(struct thread *t, const struct wide *state, unsigned agent, ui
 			return 0;
 		}
 		/* What it came to rests on this as well. */
-		for (unsigned i = 0; i < s->components; i++) {
-			if (mirror->theirs.touched >> i & 1)
-				*touched |= (uint64_t)1 << p->from[i];
+		*touched |= components_before(s, p, mirror->theirs.touched);
+		if (s->reduction != NULL) {
+			move_cells(s, p->back, mirror->machine.read, t->machine.read);
+			move_cells(s, p->back, mirror->machine.wrote, t->machine.wrote);
+			forget_access(s, &mirror->machine);
 		}
 	}
 	return 1;
@@ -372,19 +416,6 @@ static void say(struct search *s, struct machine *m, const struct unit *u, struc
 	add_labels(m, ran);
 	ran->failed = how == FAILED;
 	ran->error = how != FAILED && how != TAKEN;
-}
-
-/* Add where cells go, one bit each. */
-static void move_cells(const struct search *s, const uint64_t *to, const uint64_t *cells,
-    uint64_t *moved)
-{
-	for (uint64_t at = 0; at <= s->memory / 64; at++) {
-		for (uint64_t left = cells[at]; left; left &= left - 1) {
-			uint64_t cell = to[64 * at + (uint64_t)__builtin_ctzll(left)];
-
-			moved[cell / 64] |= (uint64_t)1 << cell % 64;
-		}
-	}
 }
 
 int unit_is_alike(struct thread *t, const struct unit *u)
@@ -411,6 +442,28 @@ int unit_is_alike(struct thread *t, const struct unit *u)
 		move_cells(s, p->back, m->read, t->machine.read);
 	}
 	return 1;
+}
+
+int read_images(struct thread *t, const struct unit *u, uint64_t *touched)
+{
+	struct search *s = t->search;
+	struct machine *m = &t->mirror->machine;
+
+	for (unsigned n = 0; n < s->symmetry->count; n++) {
+		const struct permutation *p = &s->symmetry->permutation[n];
+		uint64_t inside;
+		enum ending how;
+
+		memcpy(m->s, &t->mirror->images[n * s->cells], s->memory * sizeof(*m->s));
+		how = ask_machine(s, m, &s->unit[u->invariant * model_cpus + p->cpu[u->cpu]], &inside);
+		if (how != TAKEN && how != FAILED) {
+			told_apart(s, n + 1, 0, (int)u->invariant);
+			return -1;
+		}
+		*touched |= components_before(s, p, m->touched);
+		move_cells(s, p->back, m->read, t->machine.read);
+	}
+	return 0;
 }
 
 void watch_images(struct thread *t, const struct unit *u)
@@ -440,12 +493,12 @@ static int open_mirror(struct search *s, struct thread *t)
 	if (mirror == NULL)
 		return -1;
 	mirror->base = calloc(s->cells, sizeof(uint64_t));
-	mirror->image = calloc(s->cells, sizeof(uint64_t));
+	mirror->images = calloc(s->symmetry->count * s->cells, sizeof(uint64_t));
 	mirror->moved = calloc(s->cells, sizeof(uint64_t));
 	mirror->reads = calloc(s->memory / 64 + 1, sizeof(uint64_t));
 	mirror->ours.labels = calloc(words, sizeof(uint64_t));
 	mirror->theirs.labels = calloc(words, sizeof(uint64_t));
-	return mirror->base && mirror->image && mirror->moved && mirror->reads &&
+	return mirror->base && mirror->images && mirror->moved && mirror->reads &&
 	    mirror->ours.labels && mirror->theirs.labels ? machine_open(s, &mirror->machine) : -1;
 }
 
