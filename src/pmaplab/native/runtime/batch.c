@@ -163,7 +163,7 @@ static int run_batch(struct thread *t)
 static unsigned complete(struct thread *t)
 {
 	struct search *s = t->search;
-	unsigned count = 0;
+	unsigned count = 0, bits = key_bits(s);
 
 	if (s->reduction != NULL && run_batch(t))
 		return 0;
@@ -175,6 +175,11 @@ static unsigned complete(struct thread *t)
 		if (key_of_state(s, &p->to, p->changed, 1, &p->key)) {
 			request(s, GROW_LANES);
 			break;
+		}
+		if (p->key >> bits) {
+			/* Once keys are longer, it would be another state's. */
+			fprintf(stderr, "a key has bits of no lane\n");
+			exit(3);
 		}
 		p->changed = 0;
 		p->home = store_home(&s->store, stored(s, p->key));

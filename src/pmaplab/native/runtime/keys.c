@@ -27,14 +27,18 @@ unsigned top_lane(const struct search *s)
 	return top;
 }
 
+unsigned key_bits(const struct search *s)
+{
+	const struct lane *top = &s->lane[top_lane(s)];
+
+	return top->shift + top->width;
+}
+
 /* How a store of so many buckets keeps a key. */
 static void divide_key(const struct search *s, uint64_t buckets, unsigned *high, unsigned *upper)
 {
-	const struct lane *top = &s->lane[top_lane(s)];
-	unsigned total = top->shift + top->width;
+	unsigned total = s->fingerprints ? FINGERPRINT_BITS : key_bits(s);
 
-	if (s->fingerprints)
-		total = FINGERPRINT_BITS;
 	*high = total > LOW_BITS ? total - LOW_BITS : 0;
 	*upper = 0;
 	if (*high > store_high(buckets)) {

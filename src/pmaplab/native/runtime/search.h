@@ -616,6 +616,8 @@ enum { MOST_NUMBER = 40 };	/* bits of a lane's number */
 int set_key_widths(struct search *s);
 /* The lane whose numbers are the upper end of a key. */
 unsigned top_lane(const struct search *s);
+/* How many bits a key has. */
+unsigned key_bits(const struct search *s);
 /* Let numbers of that lane have a bit more; all keys stay what they are.  0, or -1 where
  * slots of the store cannot hold that. */
 int extend_top(struct search *s);
