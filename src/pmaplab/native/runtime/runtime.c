@@ -13,6 +13,7 @@
 #include "ownership.c"
 #include "reduce.c"
 #include "symmetry.c"
+#include "alike.c"
 #include "layout.c"
 #include "fields.c"
 #include "keys.c"

@@ -17,7 +17,9 @@
 
 #include "components.h"
 #include "kept.h"
+#include "history.h"
 #include "lanes.h"
+#include "layout.h"
 #include "memo.h"
 #include "model.h"
 #include "ownership.h"
@@ -26,9 +28,6 @@
 #include "symmetry.h"
 
 enum {
-	KEY_BITS = 94,		/* of a state's key */
-	PLACED_BIT = 94,	/* of a key in the history, while lanes are filled anew */
-	FLAG_BIT = 95,		/* of a key in the history: somebody waits */
 	TOP_SHIFT = LANE_BITS - FIRST_LANE_LESS,	/* of a first lane: other than fields */
 	MOST_MASKS = 1 << FIRST_LANE_LESS,
 	MOST_AGENTS = 60,
@@ -38,7 +37,6 @@ enum {
 	FIRST_STORE_BITS = 12,
 	LOAD_PERCENT = 80,	/* of the store: then it grows */
 	FIRST_SLOT_BITS = 14,	/* of a lane */
-	CHUNK = 1 << 16,	/* states in a chunk of the history */
 	ALONE = 4096		/* states that are not worth a second thread */
 };
 
@@ -111,20 +109,6 @@ struct target {
 	word key;
 	uint64_t hash;
 	unsigned agent;		/* which fails, or never moves again */
-};
-
-struct packed {
-	uint32_t part[3];
-};
-
-struct history {
-	struct packed **chunk;
-	uint64_t chunks, count;
-	uint64_t filed;		/* of the first chunks: they are in a file */
-	int file;		/* -1: none yet, or there can be none */
-	uint64_t *level;	/* where each level begins */
-	uint64_t levels;
-	pthread_mutex_t lock;
 };
 
 struct range {
@@ -428,11 +412,6 @@ static inline int same_state(const struct wide *a, const struct wide *b)
 	    a->lane[2] == b->lane[2] && a->lane[3] == b->lane[3];
 }
 
-static inline word plain_key(word key)
-{
-	return key & ~((word)1 << FLAG_BIT);
-}
-
 static inline uint64_t lane_part(const struct search *s, word key, unsigned lane)
 {
 	return (uint64_t)(key >> s->lane[lane].shift) & (((uint64_t)1 << s->lane[lane].width) - 1);
@@ -527,35 +506,6 @@ static inline int is_endless(const struct search *s, const struct running *r)
 /* Take steps that are alone as long as there are any; `moved` receives who moves. */
 enum expanded run_on(struct thread *t, struct wide *state, uint64_t *moved);
 
-/* --- symmetry.c ------------------------------------------------------------------ */
-
-int symmetry_open(struct search *s);
-/* Room for the images of as many contents as there can be now. */
-int symmetry_fit(struct search *s);
-uint64_t symmetry_bytes(const struct search *s);
-/* Let the state be the least of its images: by which permutation, counted from 1, and how
- * many other images there are; -1 where a field must grow first. */
-int representative(struct thread *t, struct wide *state, unsigned *by, unsigned *images);
-/* A set of units, where a permutation puts them. */
-uint64_t image_of_units(const struct search *s, unsigned by, uint64_t units);
-/* The agents that a permutation puts where `agents` are. */
-uint64_t agents_before(const struct search *s, unsigned by, uint64_t agents);
-/* End the search, since a step at a point, or an invariant, tells objects apart. */
-void told_apart(struct search *s, unsigned by, uint64_t point, int invariant);
-/* Whether a step does in all images of a state what it does there; what that rests on is
- * added to `touched`, and what it reads and writes in images to what the machine has noted.
- * If not, the search ends. */
-int step_is_alike(struct thread *t, const struct wide *state, unsigned agent, uint64_t *touched);
-/* The same of what a unit says of the state in t->base; what it reads in images is
- * added to what the machine has read. */
-int unit_is_alike(struct thread *t, const struct unit *u);
-/* Add what images of a unit read in images of the state that step_is_alike() was last asked
- * about to what the machine has read, and what that rests on to `touched`; -1, and the search
- * ends, for an error. */
-int read_images(struct thread *t, const struct unit *u, uint64_t *touched);
-/* Let the images of a unit watch the images of the cells that the machine has read. */
-void watch_images(struct thread *t, const struct unit *u);
-
 /* --- invariants.c ------------------------------------------------------------- */
 
 int invariants_open(struct search *s);
@@ -570,70 +520,6 @@ int judge_asked(struct thread *t, uint64_t level);
 int invariants_renew(struct search *s);
 /* Room for as many contents as there can be now. */
 int invariants_fit(struct search *s);
-
-/* --- history.c ---------------------------------------------------------------- */
-
-int history_open(struct history *h);
-int history_append(struct history *h, const struct packed *states, unsigned count);
-word history_get(const struct history *h, uint64_t at);
-void history_set(struct history *h, uint64_t at, word key);
-struct packed narrow(word key);
-/* Let what lies before a state go into a file; it can still be read and changed. */
-void history_file(struct history *h, uint64_t before, const char *folder);
-/* What of it is in memory, in bytes. */
-uint64_t history_bytes(const struct history *h);
-int history_level(struct history *h, uint64_t from);
-uint64_t history_level_of(const struct history *h, uint64_t at);
-
-/* --- layout.c ------------------------------------------------------------------ */
-
-/* The bits of a lane that are fields. */
-unsigned room_of(const struct search *s, unsigned lane);
-/* The lane of each component, which has so many bits; -1 where they do not fit. */
-int choose_lanes(struct search *s, const unsigned *bits, unsigned *to);
-
-/* --- fields.c ------------------------------------------------------------------- */
-
-/* Where the fields go. */
-struct places {
-	unsigned lane[MOST_COMPONENTS], width[MOST_COMPONENTS];
-	unsigned over[MOST_COMPONENTS], over_lane[MOST_COMPONENTS];
-	unsigned total[LANES];		/* bits of fields */
-};
-
-/* The bits that a field needs at least. */
-unsigned needed(const struct component *c);
-/* Give every field what it needs in the lane where it is, and what is left to those that
- * are nearly full; -1 where there is not enough.  Where all states move `anew`, no field is
- * in two lanes. */
-int fields_fit(const struct search *s, struct places *p, int anew);
-
-/* --- keys.c --------------------------------------------------------------------- */
-
-enum { MOST_NUMBER = 40 };	/* bits of a lane's number */
-
-/* Divide a key between the lanes; 0, or -1 where it is too short. */
-int set_key_widths(struct search *s);
-/* The lane whose numbers are the upper end of a key. */
-unsigned top_lane(const struct search *s);
-/* How many bits a key has. */
-unsigned key_bits(const struct search *s);
-/* Let numbers of that lane have a bit more; all keys stay what they are.  0, or -1 where
- * slots of the store cannot hold that. */
-int extend_top(struct search *s);
-/* Put all states of the history into a store that is large enough; 0, or -1. */
-int rebuild_store(struct search *s);
-/* A larger store; 0, or -1 without memory. */
-int make_room(struct search *s);
-
-/* --- repack.c ------------------------------------------------------------------ */
-
-enum laid_out { LAID_OUT, NO_MEMORY, TOO_WIDE };
-
-/* Wider fields, in the lanes where they are if possible, or all of it anew. */
-enum laid_out repack(struct search *s, int anew);
-/* Larger lanes; 0, or -1 without memory. */
-int grow_lanes(struct search *s);
 
 /* --- checkpoint.c --------------------------------------------------------------- */
 

@@ -11,6 +11,10 @@
 
 #include "components.h"
 
+struct search;
+struct thread;
+struct unit;
+
 /* Value maps that are not declared. */
 enum { MAP_PLAIN, MAP_POINTER, MAP_STAYS, MAPS_DECLARED };
 
@@ -54,5 +58,44 @@ struct symmetry {
 	unsigned told_by;
 	uint64_t told_point;
 };
+
+/* --- symmetry.c ------------------------------------------------------------------ */
+
+int symmetry_open(struct search *s);
+/* Room for the images of as many contents as there can be now. */
+int symmetry_fit(struct search *s);
+uint64_t symmetry_bytes(const struct search *s);
+/* Let the state be the least of its images: by which permutation, counted from 1, and how
+ * many other images there are; -1 where a field must grow first. */
+int representative(struct thread *t, struct wide *state, unsigned *by, unsigned *images);
+/* A set of units, where a permutation puts them. */
+uint64_t image_of_units(const struct search *s, unsigned by, uint64_t units);
+/* The agents that a permutation puts where `agents` are. */
+uint64_t agents_before(const struct search *s, unsigned by, uint64_t agents);
+/* Of the memory and one agent's part; a step looks at nothing else. */
+void row_image(const struct search *s, const struct permutation *p, const uint64_t *cells,
+    unsigned agent, uint64_t *image);
+/* The image of a row in which a step has changed something, by that of the row before. */
+void changed_image(const struct search *s, const struct permutation *p, const uint64_t *before,
+    const uint64_t *image, const uint64_t *cells, unsigned agent, uint64_t *changed);
+
+/* --- alike.c --------------------------------------------------------------------- */
+
+int mirror_open(struct search *s, struct thread *t);
+/* End the search, since a step at a point, or an invariant, tells objects apart. */
+void told_apart(struct search *s, unsigned by, uint64_t point, int invariant);
+/* Whether a step does in all images of a state what it does there; what that rests on is
+ * added to `touched`, and what it reads and writes in images to what the machine has noted.
+ * If not, the search ends. */
+int step_is_alike(struct thread *t, const struct wide *state, unsigned agent, uint64_t *touched);
+/* The same of what a unit says of the state in t->base; what it reads in images is
+ * added to what the machine has read. */
+int unit_is_alike(struct thread *t, const struct unit *u);
+/* Add what images of a unit read in images of the state that step_is_alike() was last asked
+ * about to what the machine has read, and what that rests on to `touched`; -1, and the search
+ * ends, for an error. */
+int read_images(struct thread *t, const struct unit *u, uint64_t *touched);
+/* Let the images of a unit watch the images of the cells that the machine has read. */
+void watch_images(struct thread *t, const struct unit *u);
 
 #endif
