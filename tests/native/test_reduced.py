@@ -75,6 +75,88 @@ def test_the_kernel_that_holds() -> None:
     same(made)
 
 
+# Only while `looked` is set does the invariant read `mine`.
+LOOKS = """
+cpus 2
+global @looked: [2 x u32]
+global @mine: [2 x u32]
+global @word: u32
+invariant "small" @small
+agent cpu0 cpu 0 context thread entry @first
+agent cpu1 cpu 1 context thread entry @second
+atomic function @small(%cpu: u32) {
+  var %x: u32
+e:
+  %x = load index(@looked:*[2 x u32], %cpu)
+  branch eq(%x, 0:u32), out, look
+look:
+  %x = load index(@mine:*[2 x u32], %cpu)
+  assert ne(%x, 7:u32), KASSERT, "seven"
+  jump out
+out:
+  return
+}
+"""
+
+
+def test_an_invariant_that_reads_more_in_a_state_that_is_passed() -> None:
+    """What the step behind that state concerns was known before."""
+    looked, mine = (f"store index(@{word}:*[2 x u32], cpu), " for word in ("looked", "mine"))
+    first = (f"{looked}1:u32", f"{mine}7:u32", f"{mine}1:u32", "return")
+    second = ("store @word:*u32, 1:u32", "store @word:*u32, 3:u32", "return")
+    made = system(LOOKS + function("first", *first) + function("second", *second))
+    with known(set()):
+        same(made)
+        less = search_natively(made, reductions=ALWAYS)
+    assert less.searched_again and set(less.violations) == {"small"}
+
+
+# An interrupt context that looks at one of two words first, and mostly at both.
+TAKES = """
+cpus 2
+global @enabled: bool {
+  "" = 1:bool
+}
+global @pending: bool
+global @other: u32
+agent cpu0 cpu 0 context thread entry @main
+agent i1 cpu 1 context interrupt entry @handler
+atomic function @take() {
+  var %x: bool
+e:
+  %x = load @enabled:*bool
+  assume %x
+  %x = load @pending:*bool
+  assume %x
+  store @pending:*bool, 0:bool
+  return
+}
+"""
+
+
+def test_an_agent_that_waits_for_more_than_it_looks_at_first() -> None:
+    """In one state of a batch it looks at one word alone; that it also waits for the other
+    one is known in the next state all the same."""
+    handler = function("handler", "call @take()", 'sometimes "taken"', "jump b")
+    main = function(
+        "main",
+        "%x = choose 0:u32, 1:u32",
+        "branch eq(%x, 0:u32), off, on\noff:",
+        "store @enabled:*bool, 0:bool",
+        "jump out\non:",
+        "store @other:*u32, 1:u32",
+        "jump out\nout:",
+        "store @pending:*bool, 1:bool",
+        "store @pending:*bool, 0:bool",
+        "store @other:*u32, 7:u32",
+        "return",
+        more="var %x: u32",
+    )
+    made = system(TAKES + handler + main)
+    same(made)
+    assert search_natively(made, reductions=ALWAYS).reached == {"taken"}
+
+
 def test_an_agent_that_does_what_it_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:
     def nobody(*of: Any) -> Independence:
         tables = independence(*of)

@@ -117,6 +117,21 @@ static int arrive(struct thread *t, struct pending *p, struct running *r)
 	return 0;
 }
 
+/* Judge the states that are left behind.  Where an invariant has read more cells, what is kept
+ * of steps does not know it yet: then all are asked about the states behind these. */
+static int judge_passed(struct thread *t)
+{
+	struct search *s = t->search;
+
+	if (judge_asked(t, s->level + 1))
+		return -1;
+	if (__atomic_load_n(&s->pause, __ATOMIC_ACQUIRE) & FORGET) {
+		for (unsigned i = 0; i < t->batch_count; i++)
+			t->batch[i].concerns = ~(uint64_t)0;
+	}
+	return 0;
+}
+
 /* Take the steps of the batch that are alone: one of each state in turn, so that memory
  * is asked for early; 0, or -1 where fields must grow or the search is over. */
 static int run_batch(struct thread *t)
@@ -152,7 +167,7 @@ static int run_batch(struct thread *t)
 			if (units && judge_later(t, &r->from, 0, units, s->level + 1))
 				return -1;
 		}
-		if (judge_asked(t, s->level + 1))
+		if (judge_passed(t))
 			return -1;
 	}
 	return 0;
@@ -165,8 +180,12 @@ static unsigned complete(struct thread *t)
 	struct search *s = t->search;
 	unsigned count = 0, bits = key_bits(s);
 
-	if (s->reduction != NULL && run_batch(t))
-		return 0;
+	if (s->reduction != NULL) {
+		int status = run_batch(t);
+
+		if (judge_passed(t) || status)
+			return 0;
+	}
 	for (; count < t->batch_count; count++) {
 		struct pending *p = &t->batch[count];
 

@@ -220,7 +220,6 @@ static enum expanded look_up(struct thread *t, const struct wide *state, struct 
 {
 	for (agents &= ~all->known; agents; agents &= agents - 1) {
 		unsigned agent = (unsigned)__builtin_ctzll(agents);
-		const struct search *s = t->search;
 		enum expanded how = agent_value(t, state, &all->foreseen[agent], agent,
 		    &all->value[agent]);
 		uint64_t bit = agents & -agents, out;
@@ -228,7 +227,7 @@ static enum expanded look_up(struct thread *t, const struct wide *state, struct 
 		if (how != EXPANDED)
 			return how;
 		all->known |= bit;
-		all->mask[agent] = mask_of_agent(s, agent, state);
+		all->mask[agent] = t->by;
 		out = all->value[agent].lane[0] >> OUT_SHIFT;
 		if (out == OUT_NONE)
 			all->off |= bit;

@@ -137,7 +137,7 @@ struct foreseen {
 struct around {
 	struct wide value[MOST_AGENTS];
 	struct foreseen foreseen[MOST_AGENTS];
-	uint16_t mask[MOST_AGENTS];
+	unsigned mask[MOST_AGENTS];
 	uint64_t known, off, done;
 };
 
@@ -217,6 +217,7 @@ struct thread {
 	struct wide *found;	/* of one expansion: differences, and more, as above */
 	unsigned found_count, found_room;
 	unsigned failures;	/* transitions of one expansion that fail */
+	unsigned by;		/* mask of what an agent was last found to do */
 	uint64_t transitions, added;
 	uint64_t passed;	/* states that were not kept */
 	uint64_t *marked;	/* by CPU: regions that the step which was just run changes */
@@ -388,10 +389,15 @@ static inline uint64_t conflicts_of(const struct search *s, const struct wide *v
 	return s->conflicts[value->lane[0] >> CONCERNS_SHIFT & (MOST_CONCERNS - 1)];
 }
 
-/* The number of the mask by which that is kept. */
-uint16_t mask_of_agent(const struct search *s, unsigned agent, const struct wide *state);
+/* The number of the mask in a key. */
+static inline unsigned mask_of_key(const struct wide *key)
+{
+	return (unsigned)(key->lane[0] >> TOP_SHIFT & (MOST_MASKS - 1));
+}
+
 /* What an agent can do in a state: one difference, or what else there is to say.  If it
- * was foreseen, that is of this agent, else NULL. */
+ * was foreseen, that is of this agent, else NULL.  The number of the mask by which it is
+ * kept is in thread->by. */
 enum expanded agent_value(struct thread *t, const struct wide *state,
     const struct foreseen *foreseen, unsigned agent, struct wide *value);
 

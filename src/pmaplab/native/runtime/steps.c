@@ -105,9 +105,10 @@ static int is_off(const struct search *s, const struct agent *a, const uint16_t 
 }
 
 /* Under the lock: keep a value for what was touched. */
-static int keep(struct search *s, struct agent *a, uint16_t *mask, const struct wide *state,
+static int keep(struct thread *t, struct agent *a, uint16_t *mask, const struct wide *state,
     uint64_t touched, const struct wide *value)
 {
+	struct search *s = t->search;
 	unsigned number = *mask & ~OFF;
 	struct wide key;
 
@@ -125,6 +126,7 @@ static int keep(struct search *s, struct agent *a, uint16_t *mask, const struct 
 	__atomic_store_n(mask, (uint16_t)(number | (is_off(s, a, mask, number, value) ? OFF : 0)),
 	    __ATOMIC_RELEASE);
 	key = key_of(s, state, number);
+	t->by = number;
 	if (kept_get(&a->steps, &key, kept_hash(&key)) != NULL)
 		return 0;
 	if (kept_put(&a->steps, &key, value)) {
@@ -330,7 +332,7 @@ static enum expanded run_step(struct thread *t, const struct wide *state, unsign
 		value->lane[0] = (uint64_t)OUT_MANY << OUT_SHIFT;
 		value->lane[1] = (uintptr_t)many;
 	}
-	if (keep(s, a, mask_at(s, a, state), state, touched, value)) {
+	if (keep(t, a, mask_at(s, a, state), state, touched, value)) {
 		pthread_mutex_unlock(&s->lock);
 		return NO_ROOM;
 	}
@@ -338,7 +340,7 @@ static enum expanded run_step(struct thread *t, const struct wide *state, unsign
 	return EXPANDED;
 }
 
-uint16_t mask_of_agent(const struct search *s, unsigned agent, const struct wide *state)
+static uint16_t mask_of_agent(const struct search *s, unsigned agent, const struct wide *state)
 {
 	return __atomic_load_n(mask_at(s, &s->agent[agent], state), __ATOMIC_ACQUIRE) &
 	    (uint16_t)~OFF;
@@ -369,7 +371,7 @@ static enum expanded new_value(struct thread *t, const struct wide *state, unsig
 		memset(value, 0, sizeof(*value));
 		value->lane[0] = (uint64_t)OUT_DONE << OUT_SHIFT;
 		pthread_mutex_lock(&s->lock);
-		status = keep(s, a, mask_at(s, a, state), state, (uint64_t)1 << a->component,
+		status = keep(t, a, mask_at(s, a, state), state, (uint64_t)1 << a->component,
 		    value);
 		pthread_mutex_unlock(&s->lock);
 		return status ? NO_ROOM : EXPANDED;
@@ -388,12 +390,15 @@ enum expanded agent_value(struct thread *t, const struct wide *state,
 	const struct wide *kept = NULL;
 
 	/* What was kept by fewer components stays true. */
-	if (foreseen != NULL)
+	if (foreseen != NULL) {
 		kept = kept_get(&a->steps, &foreseen->key, foreseen->hash);
+		t->by = mask_of_key(&foreseen->key);
+	}
 	if (kept == NULL) {
 		struct foreseen now = foreseen_of(s, state, mask_of_agent(s, agent, state));
 
 		kept = kept_get(&a->steps, &now.key, now.hash);
+		t->by = mask_of_key(&now.key);
 	}
 	if (kept == NULL)
 		return new_value(t, state, agent, value);
