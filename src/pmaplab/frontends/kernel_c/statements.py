@@ -343,7 +343,9 @@ class _Statements:
                 self.e.fixed[name] = coerce(start, self.e.merged.scalar(target.type, target.loc))
                 found.append(self.e.condition(test))
 
-        self.e.probed(ask)
+        # A test that does something is evaluated every time.
+        if self.e.probed(ask):
+            return False
         return bool(found) and isinstance(found[0], Const) and bool(found[0].value)
 
     def _loop(self, node: Node, test: Node, body: Node, step: Node | None, *, first: bool) -> None:
