@@ -307,6 +307,16 @@ def spanned(base: Expr, array: Array, index: Expr, ctype: CType) -> Value:
     return Value(address, ctype, span=Span(base, array, index))
 
 
+def _cut(expr: Expr, width: int, kind: Int) -> Expr:
+    """What a bit field of ``width`` bits keeps of ``expr``, as a ``kind``."""
+    whole = Int(kind.bits)
+    bits = arithmetic("and", coerce(expr, whole), Const((1 << width) - 1, whole), whole)
+    if kind.signed:
+        sign = Const(1 << (width - 1), whole)
+        bits = arithmetic("sub", arithmetic("xor", bits, sign, whole), sign, whole)
+    return coerce(bits, kind)
+
+
 def _integer(kind: Scalar) -> CType:
     """The C type of a structure's only cell."""
     if isinstance(kind, Int):
