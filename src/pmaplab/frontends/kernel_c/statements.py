@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pmaplab.errors import IRError, Location, TreeError
-from pmaplab.frontends.builder import Builder, compared, negated
+from pmaplab.frontends.builder import Builder, compared, joined, negated
 from pmaplab.frontends.kernel_c.calls import CallLowering
 from pmaplab.frontends.kernel_c.cells import Names
 from pmaplab.frontends.kernel_c.expressions import TRANSPARENT, Expressions
@@ -277,9 +277,12 @@ class _Statements:
             if case.kind == "DEFAULT_STMT":
                 default = label
                 continue
-            number = self.e.scalar(case.children[0])
+            first, *last = [coerce(self.e.scalar(each), kind) for each in case.children[:-1]]
+            found = compared("eq", kept, first)
+            if last:  # case 1 ... 3
+                found = joined("land", compared("ge", kept, first), compared("le", kept, last[0]))
             following = builder.label("next")
-            builder.branch(compared("eq", kept, coerce(number, kind)), label, following, case.loc)
+            builder.branch(found, label, following, case.loc)
             builder.start(following)
         builder.terminate(Jump(default, loc))
         builder.start(builder.label("dead"))
