@@ -21,6 +21,8 @@ from pmaplab.ir.types import BOOL, Int
 
 # More restarts than a function has locals means that something goes in circles.
 _MOST = 200
+_TARGETS = ("LABEL_STMT", "CASE_STMT", "DEFAULT_STMT")
+_LEAVING = ("BREAK_STMT", "CONTINUE_STMT", "GOTO_STMT", "RETURN_STMT")
 
 
 @dataclass
@@ -203,9 +205,9 @@ class _Statements:
         for number, label in enumerate((then, other)):
             builder.start(label)
             arm = arms[number] if number < len(arms) else Node("NULL_STMT", node.loc, VOID)
-            # What the mode excludes is not lowered, unless a goto leads into it.
+            # What the mode excludes is not lowered, unless a jump leads into it.
             excluded = isinstance(condition, Const) and bool(condition.value) != (number == 0)
-            if not excluded or any(inner.kind == "LABEL_STMT" for inner in walk(arm)):
+            if not excluded or any(inner.kind in _TARGETS for inner in walk(arm)):
                 self.statement(arm)
             builder.terminate(Jump(end, node.loc))
         builder.start(end)
@@ -242,7 +244,7 @@ class _Statements:
     def _arm(self, node: Node) -> None:
         """An arm that must not do anything: leaving it would be doing something."""
         for inner in walk(node):
-            if inner.kind in ("BREAK_STMT", "CONTINUE_STMT", "GOTO_STMT", "RETURN_STMT"):
+            if inner.kind in (*_LEAVING, *_TARGETS):
                 fail(inner.loc, "this depends on what is left out of the model")
         self.statement(node)
 
