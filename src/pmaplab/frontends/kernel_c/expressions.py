@@ -156,6 +156,8 @@ class Expressions(Places):
         expr = coerce(value.expr, kind)
         if not isinstance(kind, Int) or op not in "-~":
             fail(node.loc, f"the operator {op} is not supported")
+        if op == "-" and isinstance(expr, Const) and expr.value == kind.minimum and kind.signed:
+            return Value(Unary("neg", expr, kind), node.type)  # undefined: fails
         if isinstance(expr, Const):
             return Value(coerce(Const(*_apply(op, expr.value)), kind), node.type)
         return Value(Unary("inv" if op == "~" else "neg", expr, kind), node.type)
