@@ -78,7 +78,9 @@ class Cells:
         self.fixed: dict[str, Expr] = {}  # locals that only ever hold this
         self.spans: dict[str, Span] = {}  # locals that point into an array, likewise
         self.single: frozenset[str] = frozenset()  # locals that are assigned once
-        self.members: dict[str, list[Node]] = {}  # of local structures, by key
+        # What is named of local structures and arrays, by key and by path.
+        self.members: dict[str, dict[str, Node]] = {}
+        self.unions: dict[str, str] = {}  # the member of each local union that is used
 
     # --- locals -------------------------------------------------------------------
 

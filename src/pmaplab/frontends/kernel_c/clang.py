@@ -320,8 +320,10 @@ class _Parser:
             case "MEMBER_REF_EXPR":
                 name = cursor.spelling
                 field = cursor.referenced
-                if field is not None and field.is_bitfield():
-                    value = field.get_bitfield_width()
+                if field is not None:
+                    key = self._unions(field)
+                    if field.is_bitfield():
+                        value = field.get_bitfield_width()
                 inner = [child for child in inner if child.kind.is_expression()]
             case "STRING_LITERAL":
                 name, inner = _string(cursor.spelling), ()
@@ -346,6 +348,29 @@ class _Parser:
             value, inner = self._evaluate(cursor, ctype), ()
         children = tuple(self.node(child) for child in inner)
         return Node(kind, loc, ctype, children, name, ref, key, value)
+
+    def _unions(self, member: Any) -> str:
+        """The unions that a member is in, with what of each; those without a name
+        that stand around it as well."""
+        found: list[str] = []
+        while True:
+            outer = member.semantic_parent
+            if outer.kind.name == "UNION_DECL":
+                found.append(f"{self.location(outer)}={self.location(member)}")
+            if not self.c.conf.lib.clang_Cursor_isAnonymousRecordDecl(outer):
+                return " ".join(found)
+            member = outer
+
+    def _cleans(self, cursor: Any) -> bool:
+        """Whether a function is called when a local variable goes out of scope; the
+        attribute has no kind of its own."""
+        library = self.c.conf.lib
+        policy = library.clang_getCursorPrintingPolicy(cursor)
+        try:
+            text = str(library.clang_getCursorPrettyPrinted(cursor, policy))
+        finally:
+            library.clang_PrintingPolicy_dispose(policy)
+        return "__attribute__((cleanup(" in text
 
     def _reference(self, cursor: Any) -> tuple[str, str, str, int | None]:
         target = cursor.referenced

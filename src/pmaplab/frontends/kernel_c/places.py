@@ -121,6 +121,16 @@ class Places(Cells, ABC):
             self.merged.given_used[c] = given
         return Place(node.type, kind, address, fixed=given is not None)
 
+    def _only_member(self, base: Place, node: Node) -> None:
+        """The members of a union share their memory, which they do not in the model:
+        one of them is all that is used."""
+        variable = base.local.partition(".")[0]
+        members = self.unions if variable else self.merged.unions
+        for each in node.key.split():
+            union, _, member = each.partition("=")
+            if members.setdefault(f"{variable}@{union}", member) != member:
+                fail(node.loc, f"{node.name}, and elsewhere another member of the same union")
+
     def _beside(self, base: Place, name: str, node: Node) -> Place:
         """A field of the CPUs' data that the model has in an array of its own."""
         decl = self.merged.scope.globals.get(name)

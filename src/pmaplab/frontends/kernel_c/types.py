@@ -35,6 +35,8 @@ class Merged:
     objects: dict[str, GlobalDecl] = field(default_factory=dict)
     outside_used: dict[str, str] = field(default_factory=dict)
     given_used: dict[str, str] = field(default_factory=dict)
+    # The member of each union that is used.
+    unions: dict[str, str] = field(default_factory=dict)
     # Structures that are assigned as a whole.
     copied: set[str] = field(default_factory=set)
 
