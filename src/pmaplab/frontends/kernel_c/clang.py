@@ -100,6 +100,15 @@ def _load() -> Any:
     library.clang_Cursor_Evaluate.restype = ctypes.c_void_p
     library.clang_Cursor_getVarDeclInitializer.argtypes = [binding.Cursor]
     library.clang_Cursor_getVarDeclInitializer.restype = binding.Cursor
+    library.clang_Cursor_isAnonymousRecordDecl.argtypes = [binding.Cursor]
+    library.clang_Cursor_isAnonymousRecordDecl.restype = ctypes.c_uint
+    library.clang_getCursorPrintingPolicy.argtypes = [binding.Cursor]
+    library.clang_getCursorPrintingPolicy.restype = ctypes.c_void_p
+    library.clang_getCursorPrettyPrinted.argtypes = [binding.Cursor, ctypes.c_void_p]
+    library.clang_getCursorPrettyPrinted.restype = binding._CXString
+    library.clang_getCursorPrettyPrinted.errcheck = binding._CXString.from_result
+    library.clang_PrintingPolicy_dispose.argtypes = [ctypes.c_void_p]
+    library.clang_PrintingPolicy_dispose.restype = None
     for name, result in (
         ("clang_EvalResult_getKind", ctypes.c_int),
         ("clang_EvalResult_getAsLongLong", ctypes.c_longlong),
@@ -330,6 +339,8 @@ class _Parser:
             case "VAR_DECL":
                 name, key = cursor.spelling, self.key(cursor)
                 ref = "static" if cursor.storage_class.name == "STATIC" else "local"
+                if any(child.kind.is_attribute() for child in inner) and self._cleans(cursor):
+                    ref = "cleanup"
                 initial = library.clang_Cursor_getVarDeclInitializer(cursor)
                 if initial.kind.is_invalid():
                     inner = ()
@@ -343,7 +354,7 @@ class _Parser:
             case "FOR_STMT":
                 return self._for(cursor, loc, ctype, inner)
             case "DECL_STMT":
-                inner = [child for child in inner if child.kind.name == "VAR_DECL"]
+                inner = [c for c in inner if c.kind.name == "VAR_DECL" or _sized_late(c)]
         if kind in _LITERALS or (kind == "UNEXPOSED_EXPR" and not inner):
             value, inner = self._evaluate(cursor, ctype), ()
         children = tuple(self.node(child) for child in inner)
@@ -449,6 +460,13 @@ class _Parser:
             elif text == ";" and depth == 1:
                 found.append(token.extent.start.offset)
         return None
+
+
+def _sized_late(cursor: Any) -> bool:
+    """Whether a declaration evaluates the length of an array."""
+    return cursor.kind.name == "TYPEDEF_DECL" and "VARIABLEARRAY" in (
+        cursor.underlying_typedef_type.get_canonical().kind.name
+    )
 
 
 def _compares(node: Node | None) -> bool:

@@ -163,6 +163,10 @@ class _Statements:
     def _declare(self, node: Node) -> None:
         if node.ref == "static":
             fail(node.loc, f"a static local variable, {node.name}", "it is not supported")
+        if node.kind != "VAR_DECL" or (node.type.kind == "other" and node.type.text[-1:] == "]"):
+            fail(node.loc, "an array whose length is no constant")
+        if node.ref == "cleanup":
+            fail(node.loc, f"a function that is called at the end of {node.name}'s scope")
         self.e.declare(node.name, node.key, node.type, node.loc)
         if not node.children:
             return
