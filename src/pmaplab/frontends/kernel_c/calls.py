@@ -413,7 +413,7 @@ class CallLowering:
         whole = place.type.kind == "struct" and size.value == place.type.bits // 8 > 0
         if not whole or not zero:
             fail(node.loc, f"{name} of a local variable is not supported in this form")
-        parts = self.e.parts(place.local)
+        parts = self.e.parts(place.local, node.loc)
         named = {part.local for part in parts}
         # The function need not name what the table asks for.
         asked = {f"{place.local}.{field}" for field in self.api.asked}

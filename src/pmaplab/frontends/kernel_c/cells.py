@@ -100,13 +100,28 @@ class Cells:
         if ctype.kind in ("int", "pointer"):
             self.builder.variables[unique] = self.merged.scalar(ctype, loc)
 
-    def parts(self, name: str) -> list[Place]:
-        """The fields of a local structure that the function names."""
-        key = next((key for key, local in self.locals.items() if local == name), "")
-        return [
-            Place(node.type, local=f"{name}.{node.name}", width=node.value)
-            for node in self.members.get(key, ())
-        ]
+    def parts(self, name: str, loc: Location) -> list[Place]:
+        """The cells of a local structure, or of one within, that the function names."""
+        found = {
+            local: Place(node.type, local=local, width=node.value)
+            for local, node in self._named(name, loc).items()
+            if node.type.kind in ("int", "pointer")
+        }
+        for local, kind in self.builder.variables.items():
+            if local.startswith(f"{name}."):
+                found.setdefault(local, Place(_integer(kind), local=local))
+        return list(found.values())
+
+    def _named(self, name: str, loc: Location) -> dict[str, Node]:
+        """What the function names of a local structure, or of one within."""
+        root = name.partition(".")[0]
+        key = next((key for key, local in self.locals.items() if local == root), "")
+        found = {f"{root}{path}": node for path, node in self.members.get(key, {}).items()}
+        found = {local: node for local, node in found.items() if local.startswith(f"{name}.")}
+        for local, node in found.items():
+            if UNKNOWN in local:
+                fail(loc, f"a whole structure, and at {node.loc} an element of it by number")
+        return found
 
     def hide(self, key: str, reason: str) -> None:
         self.opaque[key] = reason
@@ -256,7 +271,22 @@ class Cells:
         if name is None:
             fail(loc, f"an assignment of a whole {to.type.text} is not supported", LEFT_OUT)
         self.merged.copied.add(name)
+        for place in (to, source):
+            if place.local:
+                self._need_fields(place.local, loc)
         self._copy_cells(to, source, Struct(name), loc)
+
+    def _need_fields(self, name: str, loc: Location) -> None:
+        """What is named of a local structure are fields of the model's: a copy has
+        them all."""
+        for node in self._named(name, loc).values():
+            if node.kind != "MEMBER_REF_EXPR":
+                continue
+            base = node.children[0].type
+            special = self.merged.member(base.target or base, node)[3]
+            if special is not None or node.value is not None:
+                what = "a bit field" if node.value is not None else "left out of the model"
+                fail(loc, f"a whole structure with its field {node.name}, which is {what}")
 
     def _copy_cells(self, to: Place, source: Place, kind: Type, loc: Location) -> None:
         match kind:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pmaplab.errors import IRError, Location, TreeError
 from pmaplab.frontends.builder import Builder, compared, joined, negated
 from pmaplab.frontends.kernel_c.calls import CallLowering
-from pmaplab.frontends.kernel_c.cells import Names
+from pmaplab.frontends.kernel_c.cells import UNKNOWN, Names
 from pmaplab.frontends.kernel_c.expressions import TRANSPARENT, Expressions
 from pmaplab.frontends.kernel_c.nodes import VOID, CFunction, Node, unwrapped, walk
 from pmaplab.frontends.kernel_c.places import describe
@@ -495,15 +495,37 @@ def _assigns_on_one_side(test: Node) -> bool:
     )
 
 
-def _members(body: Node) -> dict[str, list[Node]]:
-    """The members that are named of each local structure, by its key."""
+def _members(body: Node) -> dict[str, dict[str, Node]]:
+    """What is named of each local structure or array, by its key and by path."""
     found: dict[str, dict[str, Node]] = {}
     for node in walk(body):
+        if node.kind in ("MEMBER_REF_EXPR", "ARRAY_SUBSCRIPT_EXPR"):
+            key, path = _rooted(node)
+            if key and path:
+                found.setdefault(key, {}).setdefault(path, node)
+    return found
+
+
+def _rooted(node: Node) -> tuple[str, str]:
+    """The key of the local variable that an object is a part of, with the path to
+    it; no key for what is no part of one."""
+    addressed = 0  # how many * or -> wait for their &
+    path = ""
+    while True:
         if node.kind == "MEMBER_REF_EXPR" and node.children:
-            base = unwrapped(node.children[0])
-            if base.ref == "local" and base.type.kind == "struct":
-                found.setdefault(base.key, {}).setdefault(node.name, node)
-    return {key: list(nodes.values()) for key, nodes in found.items()}
+            path = f".{node.name}{path}"
+            addressed += node.children[0].type.kind == "pointer"
+        elif node.kind == "ARRAY_SUBSCRIPT_EXPR":
+            index = node.children[1]
+            while index.kind in TRANSPARENT and index.value is None and index.children:
+                index = index.children[0]
+            path = f".{UNKNOWN if index.value is None else index.value}{path}"
+        elif node.kind == "UNARY_OPERATOR" and node.name in ("*", "&"):
+            addressed += 1 if node.name == "*" else -1
+        elif node.kind not in TRANSPARENT or not node.children:
+            local = node.kind == "DECL_REF_EXPR" and node.ref == "local" and not addressed
+            return (node.key if local and node.type.kind in ("struct", "array") else "", path)
+        node = node.children[0]
 
 
 def _cases(body: Node) -> list[Node]:
