@@ -86,6 +86,12 @@ class Builder:
         else:
             self.terminate(Branch(condition, then, otherwise, loc))
 
+    def forget(self, targets: set[str]) -> None:
+        """Drop the assignments to these locals, which nothing reads."""
+        for label, block in self._blocks.items():
+            kept = tuple(i for i in block.instructions if writes(i) not in targets)
+            self._blocks[label] = replace(block, instructions=kept)
+
     def finish(self, *, atomic: bool, loc: Location) -> Function:
         """The function, without unreachable blocks and unused locals."""
         assert self._label is None

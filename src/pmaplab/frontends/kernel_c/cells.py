@@ -76,6 +76,8 @@ class Cells:
         self.locals: dict[str, str] = {}  # key: name in the builder
         self.types: dict[str, CType] = {}
         self.fixed: dict[str, Expr] = {}  # locals that only ever hold this
+        # What is assigned where one of them is read, which needs a value there.
+        self.marks: set[str] = set()
         self.spans: dict[str, Span] = {}  # locals that point into an array, likewise
         self.single: frozenset[str] = frozenset()  # locals that are assigned once
         # What is named of local structures and arrays, by key and by path.
@@ -154,6 +156,9 @@ class Cells:
             if place.type.kind in ("struct", "array"):
                 fail(loc, f"a value of the type {place.type.text}")
             if place.local in self.fixed:
+                mark = self.builder.temporary(self.builder.variables[place.local])
+                self.marks.add(mark.name)
+                self.builder.emit(Assign(mark.name, self.cell_of_local(place, loc), loc))
                 return Value(self.fixed[place.local], place.type)
             if place.local in self.spans:
                 span = self.spans[place.local]
@@ -224,9 +229,8 @@ class Cells:
             expr = self.fit(value.expr, variable.type, loc)
             if place.width is not None:
                 assert isinstance(variable.type, Int)
-                mask = Const((1 << place.width) - 1, variable.type)
-                expr = arithmetic("and", expr, mask, variable.type)
-            if place.local in self.single and _invariant(expr):
+                expr = _cut(expr, place.width, variable.type)
+            if place.local in self.single and self._invariant(expr):
                 self.fixed[place.local] = expr
             if place.local in self.single and value.span is not None:
                 kept = self.builder.temporary(U64)
@@ -322,15 +326,15 @@ class Cells:
 
     def probed(self, lower: Callable[[], object]) -> list[object]:
         """The effects that lowering something would have."""
-        probe = Probe(self.builder.variables, self.builder.result, self.merged.api.looks)
+        probe = Probe(self.builder, self.merged.api.looks)
         real, self.builder = self.builder, probe
-        kept = dict(self.locals), dict(self.fixed), dict(self.spans)
+        kept = dict(self.locals), dict(self.fixed), dict(self.spans), set(self.marks)
         try:
             lower()
         finally:
             self.builder = real
-            self.locals, self.fixed, self.spans = kept
-        return list(probe.effects)
+            self.locals, self.fixed, self.spans, self.marks = kept
+        return [*probe.effects, *probe.left()]
 
 
 def spanned(base: Expr, array: Array, index: Expr, ctype: CType) -> Value:
@@ -354,15 +358,6 @@ def _integer(kind: Scalar) -> CType:
     if isinstance(kind, Int):
         return CType("int", str(kind), kind.bits, kind.signed)
     return CType("pointer", str(kind), target=VOID)
-
-
-def _invariant(expr: Expr) -> bool:
-    """Whether a value is the same wherever the function goes on."""
-    while isinstance(expr, Cast):
-        expr = expr.operand
-    if isinstance(expr, IndexAddress) and isinstance(expr.base, GlobalAddress):
-        return isinstance(expr.index, ThisCpu)
-    return isinstance(expr, ThisCpu)
 
 
 def _part(place: Place, struct: str, name: str, kind: Type) -> Place:

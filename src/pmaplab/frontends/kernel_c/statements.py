@@ -88,13 +88,13 @@ class _Statements:
             if parameter.type.kind == "struct":
                 self.e.locals[parameter.key] = name.partition(".")[0]
             self.e.types[parameter.key] = parameter.type
-        self.e.single = _assigned_once(body)
+        given = {parameter.name for parameter in function.parameters}
+        self.e.single = _assigned_once(body) - given
         self.e.members = _members(body)
         self.block(body)
         end = Location(body.loc.file, body.loc.line, body.loc.column)
         self.builder.terminate(Return(None, end))
-        result = self.builder.finish(atomic=self.signature.atomic, loc=function.loc)
-        result = thread_constants(result)
+        result = self._finished()
         try:
             check_assigned(result)
         except IRError as error:
@@ -103,11 +103,18 @@ class _Statements:
                 location=error.location,
                 advice="in C this reads a variable that has no value",
             ) from None
+        if self.e.marks:
+            self.builder.forget(self.e.marks)
+            result = self._finished()
         if result.result is not None:
             for block in result.blocks:
                 if isinstance(block.terminator, Return) and block.terminator.value is None:
                     fail(function.loc, f"{function.name} can end without returning a value")
         return result
+
+    def _finished(self) -> Function:
+        function = self.builder.finish(atomic=self.signature.atomic, loc=self.function.loc)
+        return thread_constants(function)
 
     # --- statements -------------------------------------------------------------------
 
