@@ -11,7 +11,7 @@ from pmaplab.frontends.kernel_c.mutate import PLAIN
 from pmaplab.frontends.kernel_c.nodes import INT, VOID, CFunction, CType, Node
 from pmaplab.frontends.kernel_c.places import PCPU, PCPU_ADD
 from pmaplab.frontends.kernel_c.types import LEFT_OUT
-from pmaplab.frontends.kernel_c.values import Place, Value, coerce, fail
+from pmaplab.frontends.kernel_c.values import Inside, Place, Value, coerce, fail
 from pmaplab.ir.nodes import (
     Assert,
     Assign,
@@ -306,6 +306,8 @@ class CallLowering:
         if pointer.expr is None:
             if pointer.local is not None:
                 fail(loc, f"{name} on a local variable")
+            if operation != "load":
+                self._kept_out(pointer, name, loc)
             for argument in arguments[1:]:
                 self._unread(argument, name)
             return Value(None, node.type, pointer.outside)
@@ -381,6 +383,7 @@ class CallLowering:
             return self._zero_local(node, name, target.local, arguments)
         if target.expr is not None:
             fail(node.loc, f"{name} of what the model has is not supported", LEFT_OUT)
+        self._kept_out(target, name, node.loc)
         for argument in arguments[1:]:
             self._unread(argument, name)
         return Value(None, node.type, target.outside)
@@ -390,9 +393,15 @@ class CallLowering:
         target = self.e.value(arguments[0])
         if target.expr is not None or target.local is not None:
             fail(node.loc, f"{name} to what the model has is not supported", LEFT_OUT)
+        self._kept_out(target, name, node.loc)
         for argument in arguments[1:]:
             self._unread(argument, name)
         return Value(None, node.type, target.outside)
+
+    def _kept_out(self, pointer: Value, name: str, loc: Location) -> None:
+        """Check that an operation that is left out changes nothing of the model's."""
+        if isinstance(pointer.outside, Inside):
+            fail(loc, f"{name} of what the model has, through {pointer.outside}", LEFT_OUT)
 
     def _count(self, node: Node, name: str, arguments: tuple[Node, ...]) -> Value:
         """counter_u64_add of one of the table's counters."""

@@ -11,7 +11,16 @@ from pmaplab.errors import Location
 from pmaplab.frontends.builder import Builder, arithmetic, compared
 from pmaplab.frontends.kernel_c.nodes import VOID, CFunction, CType, Node
 from pmaplab.frontends.kernel_c.types import LEFT_OUT, Merged
-from pmaplab.frontends.kernel_c.values import Place, Probe, Restart, Span, Value, coerce, fail
+from pmaplab.frontends.kernel_c.values import (
+    Inside,
+    Place,
+    Probe,
+    Restart,
+    Span,
+    Value,
+    coerce,
+    fail,
+)
 from pmaplab.frontends.kernel_python.values import Signature
 from pmaplab.ir.nodes import (
     Assert,
@@ -30,7 +39,8 @@ from pmaplab.ir.nodes import (
 )
 from pmaplab.ir.types import BOOL, U32, U64, Array, Int, Pointer, Scalar, Struct, Type
 
-UNTYPED = "a pointer converted to void *"
+UNKNOWN = "?"  # in a path: an index that is no literal
+UNTYPED = Inside("a pointer converted to void *")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +216,7 @@ class Cells:
 
     def write(self, place: Place, value: Value, loc: Location) -> None:
         """Store; what the table leaves out is not stored."""
+        self.kept_out(place, loc)
         if place.outside or place.counter or place.fixed:
             return
         if place.pointer is not None:
@@ -244,6 +255,21 @@ class Cells:
         assert place.address is not None
         self.builder.emit(Store(place.address, self.fit(value.expr, place.kind, loc), loc))
 
+    def kept_out(self, place: Place, loc: Location) -> None:
+        """Check that a store that is left out changes nothing of the model's."""
+        if place.inside:
+            fail(loc, f"a store to the model through what it cannot follow: {place.outside}")
+
+    def _invariant(self, expr: Expr) -> bool:
+        """Whether a value is the same wherever the function goes on."""
+        if self.merged.scope.options.get("preemptions"):
+            return False  # the thread may go on on another CPU
+        while isinstance(expr, Cast):
+            expr = expr.operand
+        if isinstance(expr, IndexAddress) and isinstance(expr.base, GlobalAddress):
+            return isinstance(expr.index, ThisCpu)
+        return isinstance(expr, ThisCpu)
+
     def _refuse(self, place: Place, value: Value, loc: Location) -> None:
         """A value that is left out goes where it matters: hide a local, or fail."""
         for key, name in self.locals.items():
@@ -267,6 +293,7 @@ class Cells:
 
     def copy(self, to: Place, source: Place, loc: Location) -> None:
         """A structure assigned as a whole: its fields one by one."""
+        self.kept_out(to, loc)
         if to.outside:
             return
         if source.outside:

@@ -15,7 +15,7 @@ from pmaplab.frontends.builder import arithmetic, as_condition, compared, joined
 from pmaplab.frontends.kernel_c.nodes import INT, VOID, CType, Node, unwrapped, walk
 from pmaplab.frontends.kernel_c.places import Places, describe
 from pmaplab.frontends.kernel_c.types import LEFT_OUT
-from pmaplab.frontends.kernel_c.values import Place, Value, coerce, fail
+from pmaplab.frontends.kernel_c.values import Inside, Place, Value, coerce, fail
 from pmaplab.ir.nodes import Assign, Const, Count, Expr, Jump, Local, Unary
 from pmaplab.ir.types import BOOL, U64, Int, Pointer, Scalar, Type
 
@@ -101,8 +101,8 @@ class Expressions(Places):
                 return Value(None, ctype, "a string")
             place = self.place(inner)
             if place.outside:
-                return Value(None, ctype, place.outside, within=True)
-            return Value(None, ctype, "the address of an array's first element")
+                return Value(None, ctype, place.outside, within=not place.inside)
+            return Value(None, ctype, Inside("the address of an array's first element"))
         if ctype.kind == "pointer" and inner.type.kind == "function":
             return self._function_pointer(inner, ctype)
         value = self.value(inner)
@@ -114,7 +114,7 @@ class Expressions(Places):
             if isinstance(value.expr.type, Pointer):
                 if ctype.bits == 1:
                     return Value(as_condition(value.expr), ctype)
-                return Value(None, ctype, "an address as a number")
+                return Value(None, ctype, Inside("an address as a number"))
             return Value(coerce(value.expr, self.merged.scalar(ctype, node.loc)), ctype)
         if ctype.kind != "pointer":
             fail(node.loc, f"a conversion to {ctype.text} is not supported")
@@ -130,7 +130,7 @@ class Expressions(Places):
         if isinstance(value.expr.type, Pointer):
             if isinstance(kind, Pointer) and _same_cells(kind.target, value.expr.type.target):
                 return Value(value.expr, ctype)
-            return Value(None, ctype, f"a pointer converted to {ctype.text}")
+            return Value(None, ctype, Inside(f"a pointer converted to {ctype.text}"))
         return Value(None, ctype, "an address made from a number")
 
     def _unary(self, node: Node) -> Value:
@@ -173,13 +173,16 @@ class Expressions(Places):
             return self._function_pointer(inner, node.type)
         place = self.place(inner)
         if place.outside or place.counter:
-            return Value(None, node.type, place.outside or "a statistics counter", within=True)
+            reason = place.outside or "a statistics counter"
+            return Value(None, node.type, reason, within=not place.inside)
         if place.local:
             return Value(None, node.type, local=place)
         if place.constant is not None:
-            return Value(None, node.type, f"the address of {inner.name}, which the mode fixes")
+            reason = Inside(f"the address of {inner.name}, which the mode fixes")
+            return Value(None, node.type, reason)
         if place.pointer is not None:
-            return Value(None, node.type, "the address of a pointer that the model computes")
+            reason = Inside("the address of a pointer that the model computes")
+            return Value(None, node.type, reason)
         return Value(place.address, node.type)
 
     def _function_pointer(self, node: Node, ctype: CType) -> Value:
@@ -196,6 +199,7 @@ class Expressions(Places):
         if place.counter:
             self.builder.emit(Count(place.counter, node.loc))
             return Value(None, node.type, "a statistics counter")
+        self.kept_out(place, node.loc)
         old = self.read(place, node.loc)
         if old.expr is None:
             return old
@@ -282,6 +286,7 @@ class Expressions(Places):
             self.assign_struct(self.place(left), right, node.loc)
             return Value(None, node.type, "a structure")
         place = self.place(left)
+        self.kept_out(place, node.loc)
         if place.outside or place.fixed or place.counter:
             self._harmless(right)
             reason = place.outside or "the model gives it"
@@ -308,6 +313,7 @@ class Expressions(Places):
                 fail(node.loc, "a statistics counter only counts", "take it off [[counter]]")
             self.builder.emit(Count(place.counter, node.loc))
             return Value(None, node.type, "a statistics counter")
+        self.kept_out(place, node.loc)
         if place.outside or place.fixed:
             self._harmless(right)
             return Value(None, node.type, place.outside or "the model gives it")

@@ -33,6 +33,13 @@ class Span:
     index: Expr
 
 
+class Inside(str):
+    """Why there is no value for a pointer that leads to what the model has: nothing
+    may be stored through it."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
     """A value of C type ``type``.
@@ -71,6 +78,8 @@ class Place:
     fixed: bool = False
     width: int | None = None
     counter: str = ""
+    # What is left out is only how to get there: see Inside.
+    inside: bool = False
     # The running CPU's number is kept here: see [[this_cpu]].
     this_cpu: bool = False
     # The C has an array of pointers here, the model what they point to.
