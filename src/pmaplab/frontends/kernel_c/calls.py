@@ -82,6 +82,7 @@ class CallLowering:
         if name == "__builtin_constant_p":
             return Value(Const(0, U32), node.type)  # which it may always say
         if is_expect(node):
+            self._unread(arguments[1], "the second argument of __builtin_expect")
             return self.e.value(arguments[0])
         if name == PCPU:
             return Value(self._own_pcpu(node.loc), node.type)
@@ -435,6 +436,7 @@ class CallLowering:
         """PCPU_INC and PCPU_ADD: one instruction, which no interrupt divides."""
         place = self._counted(arguments[0])
         if place is not None:
+            self._unread(arguments[1], "PCPU_ADD of a statistics counter")
             self.e.builder.emit(Count(place.counter, node.loc))
             return _NOTHING
         pointer = self.e.value(arguments[0])
