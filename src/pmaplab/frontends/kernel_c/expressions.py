@@ -25,6 +25,7 @@ _ARITHMETIC = {
     "+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod",
     "&": "and", "|": "or", "^": "xor", "<<": "shl", ">>": "shr",
 }  # fmt: skip
+_COMPUTES = ("UNARY_OPERATOR", "BINARY_OPERATOR", "CONDITIONAL_OPERATOR", "StmtExpr")
 _COMPARISONS = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 
 
@@ -52,6 +53,23 @@ class Expressions(Places):
 
     def condition(self, node: Node) -> Expr:
         return as_condition(self.scalar(node))
+
+    def effect(self, node: Node) -> Value:
+        """Evaluate ``node`` for what it does: a value that C does not define is an
+        error even where nobody uses it."""
+        while node.kind in TRANSPARENT and len(node.children) == 1 and node.value is None:
+            node = node.children[0]
+        if node.kind == "BINARY_OPERATOR" and node.name == ",":
+            self.effect(node.children[0])
+            return self.effect(node.children[1])
+        value = self.value(node)
+        stored = node.name in ("=", "x++", "x--", "++x", "--x")
+        plain = value.expr is None or isinstance(value.expr, Const | Local)
+        if node.kind in _COMPUTES and not stored and not plain:
+            assert value.expr is not None
+            kept = self.builder.temporary(value.expr.type)
+            self.builder.emit(Assign(kept.name, value.expr, node.loc))
+        return value
 
     def value(self, node: Node) -> Value:
         """The value of ``node``."""
@@ -93,7 +111,7 @@ class Expressions(Places):
     def _conversion(self, node: Node) -> Value:
         inner, ctype = node.children[0], node.type
         if ctype.kind == "void":
-            value = self.value(inner)
+            value = self.effect(inner)
             return Value(None, ctype, value.outside or "nothing")
         if ctype.kind == "pointer" and inner.type.kind == "array":
             base = unwrapped(inner)
@@ -228,7 +246,7 @@ class Expressions(Places):
         if op == "=":
             return self._assign(node)
         if op == ",":
-            self.value(left)
+            self.effect(left)
             return self.value(right)
         if op in ("&&", "||"):
             return self._logic(node)

@@ -165,7 +165,7 @@ class _Statements:
                     f"give {self.function.name} a meaning in a table: [[model]] or [[drop]]",
                 )
             case _:
-                self.e.value(node)
+                self.e.effect(node)
 
     def _declare(self, node: Node) -> None:
         if node.ref == "static":
