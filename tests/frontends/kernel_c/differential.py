@@ -18,7 +18,7 @@ from pathlib import Path
 from frontends.kernel_c.support import SMALL
 from pmaplab.errors import TreeError
 from pmaplab.frontends.kernel_c import clang
-from pmaplab.frontends.kernel_c.api import Api, read_api
+from pmaplab.frontends.kernel_c.api import Api, Meaning, read_api
 from pmaplab.frontends.kernel_c.headers import ARGUMENTS
 from pmaplab.frontends.kernel_c.nodes import Parsed
 from pmaplab.frontends.kernel_c.program import CProgram
@@ -43,7 +43,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pmaplab.kernel_python import ptr, static, thread_context, u32, u64
+from pmaplab.kernel_python import ptr, static, thread_context, u8, u32, u64
 
 
 class inner:
@@ -69,6 +69,10 @@ ga: Annotated[list[u32], 4] = static()
 gl: Annotated[list[u64], 2] = static()
 go: one = static()
 __pcpu: Annotated[list[pcpu], 2] = static()
+
+
+def take(x: u8) -> None:
+    go.w = x
 
 
 def entry() -> None:
@@ -136,7 +140,7 @@ def _prelude() -> str:
         "extern struct pair gs, gp[3]; extern u_int ga[4]; extern u_long gl[2];",
         "extern struct one go;",
         "struct pcpu { u_int pc_rsp0; }; extern struct pcpu __pcpu[2];",
-        "struct pcpu *__pmaplab_pcpu(void); void *memset(void *, int, u_long);",
+        "struct pcpu *__pmaplab_pcpu(void); void take(int); void *memset(void *, int, u_long);",
     ]
     for name, (kind, value) in SCALARS.items():
         lines.append(f"{kind} {name} = {value};")
@@ -159,7 +163,7 @@ def _prelude() -> str:
     lines += [*prototypes, "int ffs(int); int ffsl(long);"]
     lines += ["#ifdef COMPILED", *bodies]
     lines += ["struct pair gs, gp[3]; u_int ga[4]; u_long gl[2]; struct one go;"]
-    lines += ["struct pcpu __pcpu[2];"]
+    lines += ["struct pcpu __pcpu[2]; void take(int x) { go.w = x; }"]
     lines += ["struct pcpu *__pmaplab_pcpu(void) { return (&__pcpu[0]); }"]
     lines += ["int ffs(int v) { return (__builtin_ffs(v)); }"]
     lines += ["int ffsl(long v) { return (__builtin_ffsl(v)); }", "#endif"]
@@ -216,7 +220,8 @@ def _declarations(entry: str) -> SourceFile:
 def lowered(program: CText, **options: int) -> Program:
     """What the front end makes of it.  Raises a PmaplabError."""
     tables, tree = _tables()
-    api = replace(tables, sources={"kern/random.c": [program.entry]})
+    hand = {"take": Meaning("take", None, ends=False, looks=False, reason="a number")}
+    api = replace(tables, sources={"kern/random.c": [program.entry]}, model=hand)
     request = clang.Request(
         Path("/nowhere/random.c"),
         PRELUDE + program.text,

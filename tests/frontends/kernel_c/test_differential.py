@@ -213,6 +213,12 @@ CASES: dict[str, tuple[str, str, dict[str, int] | str]] = {
         "typedef int t[gi++ + 7]; o0 = gi;",
         "an array whose length is no constant",
     ),
+    "a number for a narrower parameter of the model": ("", "take(200);", {"go.w": 200}),
+    "a number too large for a parameter of the model": (
+        "",
+        "take(300);",
+        "does not always fit into u8 of take",
+    ),
     "values that no operand evaluates": (
         "",
         "int z = 0; o0 = gi ? 1 : 5 / z; o1 = z != 0 && 5 / z; o2 = z ? 5 / z : 3;",

@@ -258,7 +258,7 @@ class CallLowering:
             narrower = (
                 isinstance(kind, Int)
                 and isinstance(value.expr.type, Int)
-                and not isinstance(value.expr, Const)
+                and not _fits(value.expr, kind)
                 and 1 < kind.bits < value.expr.type.bits
                 and name not in self.e.names.from_tree
             )
@@ -519,6 +519,11 @@ class CallLowering:
 def _nothing(owner: Expressions) -> Const | None:
     result = owner.builder.result
     return None if result is None else Const(0, result)
+
+
+def _fits(expr: Expr, kind: Int) -> bool:
+    """Whether a value is known to be one of ``kind``."""
+    return isinstance(expr, Const) and kind.minimum <= expr.value <= kind.maximum
 
 
 def _bare(node: Node) -> Node:
