@@ -16,7 +16,7 @@ from frontends.kernel_c.differential import SCALARS, CText
 
 BITS = {
     "signed char": 8, "u_char": -8, "short": 16, "u_short": -16, "int": 32, "u_int": -32,
-    "long": 64, "u_long": -64, "bool": -1, "enum colour": -32,
+    "long": 64, "u_long": -64, "bool": -1, "enum colour": 32,
 }  # fmt: skip
 TYPES = tuple(BITS)
 NAMES = ("x", "y", "z", "i", "gu", "w")  # gu hides a global
@@ -110,7 +110,7 @@ def promoted(*kinds: str) -> str:
         bits = BITS[kind]
         if abs(bits) > abs(BITS[best]) or (abs(bits) == abs(BITS[best]) and bits < 0):
             best = kind
-    return "u_int" if best == "enum colour" else best
+    return best
 
 
 @dataclass
@@ -237,7 +237,9 @@ class Writer:
         op = self.pick(("+", "-", "*", "&", "|", "^", "+", "-"))
         kind = promoted(a.type, b.type)
         text = f"{a.text} {op} {b.text}"
-        if op in "+-*" and BITS[kind] > 0 and not self.chance(12):
+        # GCC folds constants, and products of u_short, before it looks for overflows.
+        folded = not (a.reads | b.reads) or max(abs(BITS[a.type]), abs(BITS[b.type])) < 32
+        if op in "+-*" and BITS[kind] > 0 and (folded or not self.chance(12)):
             # Unsigned, so that it is defined.
             kind = "u_int" if kind == "int" else "u_long"
             text = f"({kind}){a.text} {op} {b.text}"
@@ -341,13 +343,13 @@ class Writer:
         a = self.value(depth, limits.keeping(kept))
         reads, writes = target.also(a)
         op = self.pick(("+=", "-=", "*=", "&=", "|=", "^=", "/=", "%=", "<<=", ">>="))
-        text = a.text
+        text, narrow = a.text, abs(BITS[target.type]) < 32
         if op in ("/=", "%="):
             text = f"({text} | 1)"
         elif op in ("<<=", ">>="):
             op = op if BITS[target.type] < -8 else ">>="
             text = f"({text} & {max(min(abs(BITS[target.type]), 31) - 1, 0)})"
-        elif op == "*=" or (op in ("+=", "-=") and not self.chance(12)):
+        elif op == "*=" or (op in ("+=", "-=") and (narrow or not self.chance(12))):
             text = f"(u_long){text}"
         return Expr(f"({target.text} {op} {text})", target.type, reads | writes, writes)
 
