@@ -24,7 +24,7 @@ from pmaplab.ir.nodes import (
     Unary,
 )
 from pmaplab.ir.types import BOOL, Int, Scalar
-from pmaplab.ir.walk import reads, successors, writes
+from pmaplab.ir.walk import reads, subexpressions, successors, writes
 
 
 class Builder:
@@ -86,6 +86,12 @@ class Builder:
         else:
             self.terminate(Branch(condition, then, otherwise, loc))
 
+    def forget(self, targets: set[str]) -> None:
+        """Drop the assignments to these locals, which nothing reads."""
+        for label, block in self._blocks.items():
+            kept = tuple(i for i in block.instructions if writes(i) not in targets)
+            self._blocks[label] = replace(block, instructions=kept)
+
     def finish(self, *, atomic: bool, loc: Location) -> Function:
         """The function, without unreachable blocks and unused locals."""
         assert self._label is None
@@ -120,7 +126,7 @@ def _thread_jumps(blocks: dict[str, Block]) -> tuple[Block, ...]:
                 return replace(item, block=final(target))
             case Branch(then=then, otherwise=otherwise):
                 then, otherwise = final(then), final(otherwise)
-                if then == otherwise:
+                if then == otherwise and not _can_fail(item.condition):
                     return Jump(then, item.loc)
                 return replace(item, then=then, otherwise=otherwise)
             case Return():
@@ -152,6 +158,18 @@ def _thread_jumps(blocks: dict[str, Block]) -> tuple[Block, ...]:
             block = Block(label, (*block.instructions, *follower.instructions), follower.terminator)
         merged[label] = block
     return tuple(merged.values())
+
+
+def _can_fail(expr: Expr) -> bool:
+    """Whether C leaves it undefined for some values of its operands."""
+    for inner in subexpressions(expr):
+        match inner:
+            case Binary(op="div" | "mod" | "shl" | "shr"):
+                return True
+            case Binary(op="add" | "sub" | "mul") | Unary(op="neg"):
+                if inner.type.signed:
+                    return True
+    return False
 
 
 # --- folding ---------------------------------------------------------------

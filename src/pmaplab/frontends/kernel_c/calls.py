@@ -11,7 +11,7 @@ from pmaplab.frontends.kernel_c.mutate import PLAIN
 from pmaplab.frontends.kernel_c.nodes import INT, VOID, CFunction, CType, Node
 from pmaplab.frontends.kernel_c.places import PCPU, PCPU_ADD
 from pmaplab.frontends.kernel_c.types import LEFT_OUT
-from pmaplab.frontends.kernel_c.values import Place, Value, coerce, fail
+from pmaplab.frontends.kernel_c.values import Inside, Place, Value, coerce, fail
 from pmaplab.ir.nodes import (
     Assert,
     Assign,
@@ -82,6 +82,7 @@ class CallLowering:
         if name == "__builtin_constant_p":
             return Value(Const(0, U32), node.type)  # which it may always say
         if is_expect(node):
+            self._unread(arguments[1], "the second argument of __builtin_expect")
             return self.e.value(arguments[0])
         if name == PCPU:
             return Value(self._own_pcpu(node.loc), node.type)
@@ -257,7 +258,7 @@ class CallLowering:
             narrower = (
                 isinstance(kind, Int)
                 and isinstance(value.expr.type, Int)
-                and not isinstance(value.expr, Const)
+                and not _fits(value.expr, kind)
                 and 1 < kind.bits < value.expr.type.bits
                 and name not in self.e.names.from_tree
             )
@@ -306,6 +307,8 @@ class CallLowering:
         if pointer.expr is None:
             if pointer.local is not None:
                 fail(loc, f"{name} on a local variable")
+            if operation != "load":
+                self._kept_out(pointer, name, loc)
             for argument in arguments[1:]:
                 self._unread(argument, name)
             return Value(None, node.type, pointer.outside)
@@ -381,6 +384,7 @@ class CallLowering:
             return self._zero_local(node, name, target.local, arguments)
         if target.expr is not None:
             fail(node.loc, f"{name} of what the model has is not supported", LEFT_OUT)
+        self._kept_out(target, name, node.loc)
         for argument in arguments[1:]:
             self._unread(argument, name)
         return Value(None, node.type, target.outside)
@@ -390,9 +394,15 @@ class CallLowering:
         target = self.e.value(arguments[0])
         if target.expr is not None or target.local is not None:
             fail(node.loc, f"{name} to what the model has is not supported", LEFT_OUT)
+        self._kept_out(target, name, node.loc)
         for argument in arguments[1:]:
             self._unread(argument, name)
         return Value(None, node.type, target.outside)
+
+    def _kept_out(self, pointer: Value, name: str, loc: Location) -> None:
+        """Check that an operation that is left out changes nothing of the model's."""
+        if isinstance(pointer.outside, Inside):
+            fail(loc, f"{name} of what the model has, through {pointer.outside}", LEFT_OUT)
 
     def _count(self, node: Node, name: str, arguments: tuple[Node, ...]) -> Value:
         """counter_u64_add of one of the table's counters."""
@@ -413,7 +423,7 @@ class CallLowering:
         whole = place.type.kind == "struct" and size.value == place.type.bits // 8 > 0
         if not whole or not zero:
             fail(node.loc, f"{name} of a local variable is not supported in this form")
-        parts = self.e.parts(place.local)
+        parts = self.e.parts(place.local, node.loc)
         named = {part.local for part in parts}
         # The function need not name what the table asks for.
         asked = {f"{place.local}.{field}" for field in self.api.asked}
@@ -426,6 +436,7 @@ class CallLowering:
         """PCPU_INC and PCPU_ADD: one instruction, which no interrupt divides."""
         place = self._counted(arguments[0])
         if place is not None:
+            self._unread(arguments[1], "PCPU_ADD of a statistics counter")
             self.e.builder.emit(Count(place.counter, node.loc))
             return _NOTHING
         pointer = self.e.value(arguments[0])
@@ -508,6 +519,11 @@ class CallLowering:
 def _nothing(owner: Expressions) -> Const | None:
     result = owner.builder.result
     return None if result is None else Const(0, result)
+
+
+def _fits(expr: Expr, kind: Int) -> bool:
+    """Whether a value is known to be one of ``kind``."""
+    return isinstance(expr, Const) and kind.minimum <= expr.value <= kind.maximum
 
 
 def _bare(node: Node) -> Node:

@@ -11,7 +11,16 @@ from pmaplab.errors import Location
 from pmaplab.frontends.builder import Builder, arithmetic, compared
 from pmaplab.frontends.kernel_c.nodes import VOID, CFunction, CType, Node
 from pmaplab.frontends.kernel_c.types import LEFT_OUT, Merged
-from pmaplab.frontends.kernel_c.values import Place, Probe, Restart, Span, Value, coerce, fail
+from pmaplab.frontends.kernel_c.values import (
+    Inside,
+    Place,
+    Probe,
+    Restart,
+    Span,
+    Value,
+    coerce,
+    fail,
+)
 from pmaplab.frontends.kernel_python.values import Signature
 from pmaplab.ir.nodes import (
     Assert,
@@ -30,7 +39,8 @@ from pmaplab.ir.nodes import (
 )
 from pmaplab.ir.types import BOOL, U32, U64, Array, Int, Pointer, Scalar, Struct, Type
 
-UNTYPED = "a pointer converted to void *"
+UNKNOWN = "?"  # in a path: an index that is no literal
+UNTYPED = Inside("a pointer converted to void *")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +86,13 @@ class Cells:
         self.locals: dict[str, str] = {}  # key: name in the builder
         self.types: dict[str, CType] = {}
         self.fixed: dict[str, Expr] = {}  # locals that only ever hold this
+        # What is assigned where one of them is read, which needs a value there.
+        self.marks: set[str] = set()
         self.spans: dict[str, Span] = {}  # locals that point into an array, likewise
         self.single: frozenset[str] = frozenset()  # locals that are assigned once
-        self.members: dict[str, list[Node]] = {}  # of local structures, by key
+        # What is named of local structures and arrays, by key and by path.
+        self.members: dict[str, dict[str, Node]] = {}
+        self.unions: dict[str, str] = {}  # the member of each local union that is used
 
     # --- locals -------------------------------------------------------------------
 
@@ -98,13 +112,28 @@ class Cells:
         if ctype.kind in ("int", "pointer"):
             self.builder.variables[unique] = self.merged.scalar(ctype, loc)
 
-    def parts(self, name: str) -> list[Place]:
-        """The fields of a local structure that the function names."""
-        key = next((key for key, local in self.locals.items() if local == name), "")
-        return [
-            Place(node.type, local=f"{name}.{node.name}", width=node.value)
-            for node in self.members.get(key, ())
-        ]
+    def parts(self, name: str, loc: Location) -> list[Place]:
+        """The cells of a local structure, or of one within, that the function names."""
+        found = {
+            local: Place(node.type, local=local, width=node.value)
+            for local, node in self._named(name, loc).items()
+            if node.type.kind in ("int", "pointer")
+        }
+        for local, kind in self.builder.variables.items():
+            if local.startswith(f"{name}."):
+                found.setdefault(local, Place(_integer(kind), local=local))
+        return list(found.values())
+
+    def _named(self, name: str, loc: Location) -> dict[str, Node]:
+        """What the function names of a local structure, or of one within."""
+        root = name.partition(".")[0]
+        key = next((key for key, local in self.locals.items() if local == root), "")
+        found = {f"{root}{path}": node for path, node in self.members.get(key, {}).items()}
+        found = {local: node for local, node in found.items() if local.startswith(f"{name}.")}
+        for local, node in found.items():
+            if UNKNOWN in local:
+                fail(loc, f"a whole structure, and at {node.loc} an element of it by number")
+        return found
 
     def hide(self, key: str, reason: str) -> None:
         self.opaque[key] = reason
@@ -137,6 +166,9 @@ class Cells:
             if place.type.kind in ("struct", "array"):
                 fail(loc, f"a value of the type {place.type.text}")
             if place.local in self.fixed:
+                mark = self.builder.temporary(self.builder.variables[place.local])
+                self.marks.add(mark.name)
+                self.builder.emit(Assign(mark.name, self.cell_of_local(place, loc), loc))
                 return Value(self.fixed[place.local], place.type)
             if place.local in self.spans:
                 span = self.spans[place.local]
@@ -184,6 +216,7 @@ class Cells:
 
     def write(self, place: Place, value: Value, loc: Location) -> None:
         """Store; what the table leaves out is not stored."""
+        self.kept_out(place, loc)
         if place.outside or place.counter or place.fixed:
             return
         if place.pointer is not None:
@@ -207,9 +240,8 @@ class Cells:
             expr = self.fit(value.expr, variable.type, loc)
             if place.width is not None:
                 assert isinstance(variable.type, Int)
-                mask = Const((1 << place.width) - 1, variable.type)
-                expr = arithmetic("and", expr, mask, variable.type)
-            if place.local in self.single and _invariant(expr):
+                expr = _cut(expr, place.width, variable.type)
+            if place.local in self.single and self._invariant(expr):
                 self.fixed[place.local] = expr
             if place.local in self.single and value.span is not None:
                 kept = self.builder.temporary(U64)
@@ -222,6 +254,21 @@ class Cells:
             fail(loc, f"an assignment to the type {place.type.text} is not supported")
         assert place.address is not None
         self.builder.emit(Store(place.address, self.fit(value.expr, place.kind, loc), loc))
+
+    def kept_out(self, place: Place, loc: Location) -> None:
+        """Check that a store that is left out changes nothing of the model's."""
+        if place.inside:
+            fail(loc, f"a store to the model through what it cannot follow: {place.outside}")
+
+    def _invariant(self, expr: Expr) -> bool:
+        """Whether a value is the same wherever the function goes on."""
+        if self.merged.scope.options.get("preemptions"):
+            return False  # the thread may go on on another CPU
+        while isinstance(expr, Cast):
+            expr = expr.operand
+        if isinstance(expr, IndexAddress) and isinstance(expr.base, GlobalAddress):
+            return isinstance(expr.index, ThisCpu)
+        return isinstance(expr, ThisCpu)
 
     def _refuse(self, place: Place, value: Value, loc: Location) -> None:
         """A value that is left out goes where it matters: hide a local, or fail."""
@@ -246,6 +293,7 @@ class Cells:
 
     def copy(self, to: Place, source: Place, loc: Location) -> None:
         """A structure assigned as a whole: its fields one by one."""
+        self.kept_out(to, loc)
         if to.outside:
             return
         if source.outside:
@@ -254,7 +302,22 @@ class Cells:
         if name is None:
             fail(loc, f"an assignment of a whole {to.type.text} is not supported", LEFT_OUT)
         self.merged.copied.add(name)
+        for place in (to, source):
+            if place.local:
+                self._need_fields(place.local, loc)
         self._copy_cells(to, source, Struct(name), loc)
+
+    def _need_fields(self, name: str, loc: Location) -> None:
+        """What is named of a local structure are fields of the model's: a copy has
+        them all."""
+        for node in self._named(name, loc).values():
+            if node.kind != "MEMBER_REF_EXPR":
+                continue
+            base = node.children[0].type
+            special = self.merged.member(base.target or base, node)[3]
+            if special is not None or node.value is not None:
+                what = "a bit field" if node.value is not None else "left out of the model"
+                fail(loc, f"a whole structure with its field {node.name}, which is {what}")
 
     def _copy_cells(self, to: Place, source: Place, kind: Type, loc: Location) -> None:
         match kind:
@@ -290,15 +353,15 @@ class Cells:
 
     def probed(self, lower: Callable[[], object]) -> list[object]:
         """The effects that lowering something would have."""
-        probe = Probe(self.builder.variables, self.builder.result, self.merged.api.looks)
+        probe = Probe(self.builder, self.merged.api.looks)
         real, self.builder = self.builder, probe
-        kept = dict(self.locals), dict(self.fixed), dict(self.spans)
+        kept = dict(self.locals), dict(self.fixed), dict(self.spans), set(self.marks)
         try:
             lower()
         finally:
             self.builder = real
-            self.locals, self.fixed, self.spans = kept
-        return list(probe.effects)
+            self.locals, self.fixed, self.spans, self.marks = kept
+        return [*probe.effects, *probe.left()]
 
 
 def spanned(base: Expr, array: Array, index: Expr, ctype: CType) -> Value:
@@ -307,20 +370,21 @@ def spanned(base: Expr, array: Array, index: Expr, ctype: CType) -> Value:
     return Value(address, ctype, span=Span(base, array, index))
 
 
+def _cut(expr: Expr, width: int, kind: Int) -> Expr:
+    """What a bit field of ``width`` bits keeps of ``expr``, as a ``kind``."""
+    whole = Int(kind.bits)
+    bits = arithmetic("and", coerce(expr, whole), Const((1 << width) - 1, whole), whole)
+    if kind.signed:
+        sign = Const(1 << (width - 1), whole)
+        bits = arithmetic("sub", arithmetic("xor", bits, sign, whole), sign, whole)
+    return coerce(bits, kind)
+
+
 def _integer(kind: Scalar) -> CType:
     """The C type of a structure's only cell."""
     if isinstance(kind, Int):
         return CType("int", str(kind), kind.bits, kind.signed)
     return CType("pointer", str(kind), target=VOID)
-
-
-def _invariant(expr: Expr) -> bool:
-    """Whether a value is the same wherever the function goes on."""
-    while isinstance(expr, Cast):
-        expr = expr.operand
-    if isinstance(expr, IndexAddress) and isinstance(expr.base, GlobalAddress):
-        return isinstance(expr.index, ThisCpu)
-    return isinstance(expr, ThisCpu)
 
 
 def _part(place: Place, struct: str, name: str, kind: Type) -> Place:

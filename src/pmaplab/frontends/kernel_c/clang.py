@@ -100,6 +100,15 @@ def _load() -> Any:
     library.clang_Cursor_Evaluate.restype = ctypes.c_void_p
     library.clang_Cursor_getVarDeclInitializer.argtypes = [binding.Cursor]
     library.clang_Cursor_getVarDeclInitializer.restype = binding.Cursor
+    library.clang_Cursor_isAnonymousRecordDecl.argtypes = [binding.Cursor]
+    library.clang_Cursor_isAnonymousRecordDecl.restype = ctypes.c_uint
+    library.clang_getCursorPrintingPolicy.argtypes = [binding.Cursor]
+    library.clang_getCursorPrintingPolicy.restype = ctypes.c_void_p
+    library.clang_getCursorPrettyPrinted.argtypes = [binding.Cursor, ctypes.c_void_p]
+    library.clang_getCursorPrettyPrinted.restype = binding._CXString
+    library.clang_getCursorPrettyPrinted.errcheck = binding._CXString.from_result
+    library.clang_PrintingPolicy_dispose.argtypes = [ctypes.c_void_p]
+    library.clang_PrintingPolicy_dispose.restype = None
     for name, result in (
         ("clang_EvalResult_getKind", ctypes.c_int),
         ("clang_EvalResult_getAsLongLong", ctypes.c_longlong),
@@ -320,14 +329,18 @@ class _Parser:
             case "MEMBER_REF_EXPR":
                 name = cursor.spelling
                 field = cursor.referenced
-                if field is not None and field.is_bitfield():
-                    value = field.get_bitfield_width()
+                if field is not None:
+                    key = self._unions(field)
+                    if field.is_bitfield():
+                        value = field.get_bitfield_width()
                 inner = [child for child in inner if child.kind.is_expression()]
             case "STRING_LITERAL":
                 name, inner = _string(cursor.spelling), ()
             case "VAR_DECL":
                 name, key = cursor.spelling, self.key(cursor)
                 ref = "static" if cursor.storage_class.name == "STATIC" else "local"
+                if any(child.kind.is_attribute() for child in inner) and self._cleans(cursor):
+                    ref = "cleanup"
                 initial = library.clang_Cursor_getVarDeclInitializer(cursor)
                 if initial.kind.is_invalid():
                     inner = ()
@@ -341,11 +354,34 @@ class _Parser:
             case "FOR_STMT":
                 return self._for(cursor, loc, ctype, inner)
             case "DECL_STMT":
-                inner = [child for child in inner if child.kind.name == "VAR_DECL"]
+                inner = [c for c in inner if c.kind.name == "VAR_DECL" or _sized_late(c)]
         if kind in _LITERALS or (kind == "UNEXPOSED_EXPR" and not inner):
             value, inner = self._evaluate(cursor, ctype), ()
         children = tuple(self.node(child) for child in inner)
         return Node(kind, loc, ctype, children, name, ref, key, value)
+
+    def _unions(self, member: Any) -> str:
+        """The unions that a member is in, with what of each; those without a name
+        that stand around it as well."""
+        found: list[str] = []
+        while True:
+            outer = member.semantic_parent
+            if outer.kind.name == "UNION_DECL":
+                found.append(f"{self.location(outer)}={self.location(member)}")
+            if not self.c.conf.lib.clang_Cursor_isAnonymousRecordDecl(outer):
+                return " ".join(found)
+            member = outer
+
+    def _cleans(self, cursor: Any) -> bool:
+        """Whether a function is called when a local variable goes out of scope; the
+        attribute has no kind of its own."""
+        library = self.c.conf.lib
+        policy = library.clang_getCursorPrintingPolicy(cursor)
+        try:
+            text = str(library.clang_getCursorPrettyPrinted(cursor, policy))
+        finally:
+            library.clang_PrintingPolicy_dispose(policy)
+        return "__attribute__((cleanup(" in text
 
     def _reference(self, cursor: Any) -> tuple[str, str, str, int | None]:
         target = cursor.referenced
@@ -424,6 +460,13 @@ class _Parser:
             elif text == ";" and depth == 1:
                 found.append(token.extent.start.offset)
         return None
+
+
+def _sized_late(cursor: Any) -> bool:
+    """Whether a declaration evaluates the length of an array."""
+    return cursor.kind.name == "TYPEDEF_DECL" and "VARIABLEARRAY" in (
+        cursor.underlying_typedef_type.get_canonical().kind.name
+    )
 
 
 def _compares(node: Node | None) -> bool:

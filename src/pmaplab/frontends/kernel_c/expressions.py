@@ -15,7 +15,7 @@ from pmaplab.frontends.builder import arithmetic, as_condition, compared, joined
 from pmaplab.frontends.kernel_c.nodes import INT, VOID, CType, Node, unwrapped, walk
 from pmaplab.frontends.kernel_c.places import Places, describe
 from pmaplab.frontends.kernel_c.types import LEFT_OUT
-from pmaplab.frontends.kernel_c.values import Place, Value, coerce, fail
+from pmaplab.frontends.kernel_c.values import Inside, Place, Value, coerce, fail
 from pmaplab.ir.nodes import Assign, Const, Count, Expr, Jump, Local, Unary
 from pmaplab.ir.types import BOOL, U64, Int, Pointer, Scalar, Type
 
@@ -25,6 +25,7 @@ _ARITHMETIC = {
     "+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod",
     "&": "and", "|": "or", "^": "xor", "<<": "shl", ">>": "shr",
 }  # fmt: skip
+_COMPUTES = ("UNARY_OPERATOR", "BINARY_OPERATOR", "CONDITIONAL_OPERATOR", "StmtExpr")
 _COMPARISONS = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 
 
@@ -52,6 +53,23 @@ class Expressions(Places):
 
     def condition(self, node: Node) -> Expr:
         return as_condition(self.scalar(node))
+
+    def effect(self, node: Node) -> Value:
+        """Evaluate ``node`` for what it does: a value that C does not define is an
+        error even where nobody uses it."""
+        while node.kind in TRANSPARENT and len(node.children) == 1 and node.value is None:
+            node = node.children[0]
+        if node.kind == "BINARY_OPERATOR" and node.name == ",":
+            self.effect(node.children[0])
+            return self.effect(node.children[1])
+        value = self.value(node)
+        stored = node.name in ("=", "x++", "x--", "++x", "--x")
+        plain = value.expr is None or isinstance(value.expr, Const | Local)
+        if node.kind in _COMPUTES and not stored and not plain:
+            assert value.expr is not None
+            kept = self.builder.temporary(value.expr.type)
+            self.builder.emit(Assign(kept.name, value.expr, node.loc))
+        return value
 
     def value(self, node: Node) -> Value:
         """The value of ``node``."""
@@ -93,7 +111,7 @@ class Expressions(Places):
     def _conversion(self, node: Node) -> Value:
         inner, ctype = node.children[0], node.type
         if ctype.kind == "void":
-            value = self.value(inner)
+            value = self.effect(inner)
             return Value(None, ctype, value.outside or "nothing")
         if ctype.kind == "pointer" and inner.type.kind == "array":
             base = unwrapped(inner)
@@ -101,8 +119,8 @@ class Expressions(Places):
                 return Value(None, ctype, "a string")
             place = self.place(inner)
             if place.outside:
-                return Value(None, ctype, place.outside, within=True)
-            return Value(None, ctype, "the address of an array's first element")
+                return Value(None, ctype, place.outside, within=not place.inside)
+            return Value(None, ctype, Inside("the address of an array's first element"))
         if ctype.kind == "pointer" and inner.type.kind == "function":
             return self._function_pointer(inner, ctype)
         value = self.value(inner)
@@ -114,7 +132,7 @@ class Expressions(Places):
             if isinstance(value.expr.type, Pointer):
                 if ctype.bits == 1:
                     return Value(as_condition(value.expr), ctype)
-                return Value(None, ctype, "an address as a number")
+                return Value(None, ctype, Inside("an address as a number"))
             return Value(coerce(value.expr, self.merged.scalar(ctype, node.loc)), ctype)
         if ctype.kind != "pointer":
             fail(node.loc, f"a conversion to {ctype.text} is not supported")
@@ -130,7 +148,7 @@ class Expressions(Places):
         if isinstance(value.expr.type, Pointer):
             if isinstance(kind, Pointer) and _same_cells(kind.target, value.expr.type.target):
                 return Value(value.expr, ctype)
-            return Value(None, ctype, f"a pointer converted to {ctype.text}")
+            return Value(None, ctype, Inside(f"a pointer converted to {ctype.text}"))
         return Value(None, ctype, "an address made from a number")
 
     def _unary(self, node: Node) -> Value:
@@ -156,6 +174,8 @@ class Expressions(Places):
         expr = coerce(value.expr, kind)
         if not isinstance(kind, Int) or op not in "-~":
             fail(node.loc, f"the operator {op} is not supported")
+        if op == "-" and isinstance(expr, Const) and expr.value == kind.minimum and kind.signed:
+            return Value(Unary("neg", expr, kind), node.type)  # undefined: fails
         if isinstance(expr, Const):
             return Value(coerce(Const(*_apply(op, expr.value)), kind), node.type)
         return Value(Unary("inv" if op == "~" else "neg", expr, kind), node.type)
@@ -171,13 +191,16 @@ class Expressions(Places):
             return self._function_pointer(inner, node.type)
         place = self.place(inner)
         if place.outside or place.counter:
-            return Value(None, node.type, place.outside or "a statistics counter", within=True)
+            reason = place.outside or "a statistics counter"
+            return Value(None, node.type, reason, within=not place.inside)
         if place.local:
             return Value(None, node.type, local=place)
         if place.constant is not None:
-            return Value(None, node.type, f"the address of {inner.name}, which the mode fixes")
+            reason = Inside(f"the address of {inner.name}, which the mode fixes")
+            return Value(None, node.type, reason)
         if place.pointer is not None:
-            return Value(None, node.type, "the address of a pointer that the model computes")
+            reason = Inside("the address of a pointer that the model computes")
+            return Value(None, node.type, reason)
         return Value(place.address, node.type)
 
     def _function_pointer(self, node: Node, ctype: CType) -> Value:
@@ -194,6 +217,7 @@ class Expressions(Places):
         if place.counter:
             self.builder.emit(Count(place.counter, node.loc))
             return Value(None, node.type, "a statistics counter")
+        self.kept_out(place, node.loc)
         old = self.read(place, node.loc)
         if old.expr is None:
             return old
@@ -222,7 +246,7 @@ class Expressions(Places):
         if op == "=":
             return self._assign(node)
         if op == ",":
-            self.value(left)
+            self.effect(left)
             return self.value(right)
         if op in ("&&", "||"):
             return self._logic(node)
@@ -280,6 +304,7 @@ class Expressions(Places):
             self.assign_struct(self.place(left), right, node.loc)
             return Value(None, node.type, "a structure")
         place = self.place(left)
+        self.kept_out(place, node.loc)
         if place.outside or place.fixed or place.counter:
             self._harmless(right)
             reason = place.outside or "the model gives it"
@@ -306,6 +331,7 @@ class Expressions(Places):
                 fail(node.loc, "a statistics counter only counts", "take it off [[counter]]")
             self.builder.emit(Count(place.counter, node.loc))
             return Value(None, node.type, "a statistics counter")
+        self.kept_out(place, node.loc)
         if place.outside or place.fixed:
             self._harmless(right)
             return Value(None, node.type, place.outside or "the model gives it")

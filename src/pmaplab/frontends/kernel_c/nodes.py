@@ -43,8 +43,9 @@ class Node:
     ``kind`` is libclang's name of it.  ``name`` is the operator, the member,
     the text of a string or the name that is referred to; ``ref`` says what a
     name is (local, global, function, enumerator) and ``key`` tells locals of
-    one name apart.  ``value`` is the number of a literal, of an enumerator or
-    of sizeof, or a bit field's width.
+    one name apart; of a member it says which members of which unions it is in,
+    as ``union=member`` with their places.  ``value`` is the number of a literal,
+    of an enumerator or of sizeof, or a bit field's width.
     """
 
     kind: str

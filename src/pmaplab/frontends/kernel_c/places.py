@@ -9,7 +9,7 @@ from pmaplab.frontends.builder import arithmetic, compared
 from pmaplab.frontends.kernel_c.cells import Cells, spanned
 from pmaplab.frontends.kernel_c.nodes import VOID, Node, called, unwrapped, walk
 from pmaplab.frontends.kernel_c.types import LEFT_OUT
-from pmaplab.frontends.kernel_c.values import Place, Value, coerce, fail
+from pmaplab.frontends.kernel_c.values import Inside, Place, Value, coerce, fail
 from pmaplab.ir.nodes import (
     Assert,
     Cast,
@@ -76,7 +76,8 @@ class Places(Cells, ABC):
                     f"model: {pointer.outside}",
                     "do not leave that pointer out",
                 )
-            return Place(node.type, outside=pointer.outside)
+            inside = isinstance(pointer.outside, Inside)
+            return Place(node.type, outside=pointer.outside, inside=inside)
         if ctype.kind == "struct" and (reason := self.merged.outside_struct(ctype)):
             return Place(node.type, outside=reason)
         if not isinstance(pointer.expr.type, Pointer):
@@ -100,7 +101,8 @@ class Places(Cells, ABC):
         else:
             base = self.place(inner)
         if base.outside:
-            return Place(node.type, outside=base.outside)
+            return replace(base, type=node.type)
+        self._only_member(base, node)
         if base.local:
             return Place(node.type, local=f"{base.local}.{node.name}", width=node.value)
         beside = self.merged.api.names.get(f"{base.type.name}.{node.name}", "")
@@ -120,6 +122,16 @@ class Places(Cells, ABC):
         if given is not None:
             self.merged.given_used[c] = given
         return Place(node.type, kind, address, fixed=given is not None)
+
+    def _only_member(self, base: Place, node: Node) -> None:
+        """The members of a union share their memory, which they do not in the model:
+        one of them is all that is used."""
+        variable = base.local.partition(".")[0]
+        members = self.unions if variable else self.merged.unions
+        for each in node.key.split():
+            union, _, member = each.partition("=")
+            if members.setdefault(f"{variable}@{union}", member) != member:
+                fail(node.loc, f"{node.name}, and elsewhere another member of the same union")
 
     def _beside(self, base: Place, name: str, node: Node) -> Place:
         """A field of the CPUs' data that the model has in an array of its own."""
@@ -174,7 +186,7 @@ class Places(Cells, ABC):
         base = self.place(inner)
         if base.outside:
             self._harmless(index)
-            return Place(node.type, outside=base.outside)
+            return replace(base, type=node.type)
         number = self.value(index)
         if number.expr is None:
             fail(index.loc, f"an index that is left out of the model: {number.outside}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pmaplab.errors import IRError, Location, TreeError
-from pmaplab.frontends.builder import Builder, compared, negated
+from pmaplab.frontends.builder import Builder, compared, joined, negated
 from pmaplab.frontends.kernel_c.calls import CallLowering
-from pmaplab.frontends.kernel_c.cells import Names
+from pmaplab.frontends.kernel_c.cells import UNKNOWN, Names
 from pmaplab.frontends.kernel_c.expressions import TRANSPARENT, Expressions
 from pmaplab.frontends.kernel_c.nodes import VOID, CFunction, Node, unwrapped, walk
 from pmaplab.frontends.kernel_c.places import describe
@@ -21,6 +21,8 @@ from pmaplab.ir.types import BOOL, Int
 
 # More restarts than a function has locals means that something goes in circles.
 _MOST = 200
+_TARGETS = ("LABEL_STMT", "CASE_STMT", "DEFAULT_STMT")
+_LEAVING = ("BREAK_STMT", "CONTINUE_STMT", "GOTO_STMT", "RETURN_STMT")
 
 
 @dataclass
@@ -86,13 +88,13 @@ class _Statements:
             if parameter.type.kind == "struct":
                 self.e.locals[parameter.key] = name.partition(".")[0]
             self.e.types[parameter.key] = parameter.type
-        self.e.single = _assigned_once(body)
+        given = {parameter.name for parameter in function.parameters}
+        self.e.single = _assigned_once(body) - given
         self.e.members = _members(body)
         self.block(body)
         end = Location(body.loc.file, body.loc.line, body.loc.column)
         self.builder.terminate(Return(None, end))
-        result = self.builder.finish(atomic=self.signature.atomic, loc=function.loc)
-        result = thread_constants(result)
+        result = self._finished()
         try:
             check_assigned(result)
         except IRError as error:
@@ -101,11 +103,18 @@ class _Statements:
                 location=error.location,
                 advice="in C this reads a variable that has no value",
             ) from None
+        if self.e.marks:
+            self.builder.forget(self.e.marks)
+            result = self._finished()
         if result.result is not None:
             for block in result.blocks:
                 if isinstance(block.terminator, Return) and block.terminator.value is None:
                     fail(function.loc, f"{function.name} can end without returning a value")
         return result
+
+    def _finished(self) -> Function:
+        function = self.builder.finish(atomic=self.signature.atomic, loc=self.function.loc)
+        return thread_constants(function)
 
     # --- statements -------------------------------------------------------------------
 
@@ -156,11 +165,15 @@ class _Statements:
                     f"give {self.function.name} a meaning in a table: [[model]] or [[drop]]",
                 )
             case _:
-                self.e.value(node)
+                self.e.effect(node)
 
     def _declare(self, node: Node) -> None:
         if node.ref == "static":
             fail(node.loc, f"a static local variable, {node.name}", "it is not supported")
+        if node.kind != "VAR_DECL" or (node.type.kind == "other" and node.type.text[-1:] == "]"):
+            fail(node.loc, "an array whose length is no constant")
+        if node.ref == "cleanup":
+            fail(node.loc, f"a function that is called at the end of {node.name}'s scope")
         self.e.declare(node.name, node.key, node.type, node.loc)
         if not node.children:
             return
@@ -203,9 +216,9 @@ class _Statements:
         for number, label in enumerate((then, other)):
             builder.start(label)
             arm = arms[number] if number < len(arms) else Node("NULL_STMT", node.loc, VOID)
-            # What the mode excludes is not lowered, unless a goto leads into it.
+            # What the mode excludes is not lowered, unless a jump leads into it.
             excluded = isinstance(condition, Const) and bool(condition.value) != (number == 0)
-            if not excluded or any(inner.kind == "LABEL_STMT" for inner in walk(arm)):
+            if not excluded or any(inner.kind in _TARGETS for inner in walk(arm)):
                 self.statement(arm)
             builder.terminate(Jump(end, node.loc))
         builder.start(end)
@@ -242,7 +255,7 @@ class _Statements:
     def _arm(self, node: Node) -> None:
         """An arm that must not do anything: leaving it would be doing something."""
         for inner in walk(node):
-            if inner.kind in ("BREAK_STMT", "CONTINUE_STMT", "GOTO_STMT", "RETURN_STMT"):
+            if inner.kind in (*_LEAVING, *_TARGETS):
                 fail(inner.loc, "this depends on what is left out of the model")
         self.statement(node)
 
@@ -277,9 +290,12 @@ class _Statements:
             if case.kind == "DEFAULT_STMT":
                 default = label
                 continue
-            number = self.e.scalar(case.children[0])
+            first, *last = [coerce(self.e.scalar(each), kind) for each in case.children[:-1]]
+            found = compared("eq", kept, first)
+            if last:  # case 1 ... 3
+                found = joined("land", compared("ge", kept, first), compared("le", kept, last[0]))
             following = builder.label("next")
-            builder.branch(compared("eq", kept, coerce(number, kind)), label, following, case.loc)
+            builder.branch(found, label, following, case.loc)
             builder.start(following)
         builder.terminate(Jump(default, loc))
         builder.start(builder.label("dead"))
@@ -343,7 +359,9 @@ class _Statements:
                 self.e.fixed[name] = coerce(start, self.e.merged.scalar(target.type, target.loc))
                 found.append(self.e.condition(test))
 
-        self.e.probed(ask)
+        # A test that does something is evaluated every time.
+        if self.e.probed(ask):
+            return False
         return bool(found) and isinstance(found[0], Const) and bool(found[0].value)
 
     def _loop(self, node: Node, test: Node, body: Node, step: Node | None, *, first: bool) -> None:
@@ -484,15 +502,37 @@ def _assigns_on_one_side(test: Node) -> bool:
     )
 
 
-def _members(body: Node) -> dict[str, list[Node]]:
-    """The members that are named of each local structure, by its key."""
+def _members(body: Node) -> dict[str, dict[str, Node]]:
+    """What is named of each local structure or array, by its key and by path."""
     found: dict[str, dict[str, Node]] = {}
     for node in walk(body):
+        if node.kind in ("MEMBER_REF_EXPR", "ARRAY_SUBSCRIPT_EXPR"):
+            key, path = _rooted(node)
+            if key and path:
+                found.setdefault(key, {}).setdefault(path, node)
+    return found
+
+
+def _rooted(node: Node) -> tuple[str, str]:
+    """The key of the local variable that an object is a part of, with the path to
+    it; no key for what is no part of one."""
+    addressed = 0  # how many * or -> wait for their &
+    path = ""
+    while True:
         if node.kind == "MEMBER_REF_EXPR" and node.children:
-            base = unwrapped(node.children[0])
-            if base.ref == "local" and base.type.kind == "struct":
-                found.setdefault(base.key, {}).setdefault(node.name, node)
-    return {key: list(nodes.values()) for key, nodes in found.items()}
+            path = f".{node.name}{path}"
+            addressed += node.children[0].type.kind == "pointer"
+        elif node.kind == "ARRAY_SUBSCRIPT_EXPR":
+            index = node.children[1]
+            while index.kind in TRANSPARENT and index.value is None and index.children:
+                index = index.children[0]
+            path = f".{UNKNOWN if index.value is None else index.value}{path}"
+        elif node.kind == "UNARY_OPERATOR" and node.name in ("*", "&"):
+            addressed += 1 if node.name == "*" else -1
+        elif node.kind not in TRANSPARENT or not node.children:
+            local = node.kind == "DECL_REF_EXPR" and node.ref == "local" and not addressed
+            return (node.key if local and node.type.kind in ("struct", "array") else "", path)
+        node = node.children[0]
 
 
 def _cases(body: Node) -> list[Node]:

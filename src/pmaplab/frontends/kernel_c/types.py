@@ -35,6 +35,8 @@ class Merged:
     objects: dict[str, GlobalDecl] = field(default_factory=dict)
     outside_used: dict[str, str] = field(default_factory=dict)
     given_used: dict[str, str] = field(default_factory=dict)
+    # The member of each union that is used.
+    unions: dict[str, str] = field(default_factory=dict)
     # Structures that are assigned as a whole.
     copied: set[str] = field(default_factory=set)
 
@@ -298,7 +300,7 @@ class Merged:
             number = _number(variable.initial)
             if number is None:
                 fail(variable.loc, f"the initial value of {node.name} is no plain number")
-            value = number
+            value = _converted(number, node.type)
         initial = {"": Const(value, kind)} if value else {}
         decl = GlobalDecl(node.name, kind, initial, variable.loc)
         self.objects[node.name] = decl
@@ -307,11 +309,21 @@ class Merged:
 
 def _number(node: Node) -> int | None:
     """The value of a literal, below casts and parentheses."""
-    while node.value is None and len(node.children) == 1:
+    number = node.value
+    if number is None and len(node.children) == 1:
         if node.kind == "UNARY_OPERATOR" and node.name == "-":
             inner = _number(node.children[0])
-            return None if inner is None else -inner
-        if node.kind not in ("UNEXPOSED_EXPR", "PAREN_EXPR", "CSTYLE_CAST_EXPR"):
-            return None
-        node = node.children[0]
-    return node.value
+            number = None if inner is None else -inner
+        elif node.kind in ("UNEXPOSED_EXPR", "PAREN_EXPR", "CSTYLE_CAST_EXPR"):
+            number = _number(node.children[0])
+    return None if number is None else _converted(number, node.type)
+
+
+def _converted(number: int, ctype: CType) -> int:
+    """``number`` as an integer type of the C holds it."""
+    if ctype.kind != "int":
+        return number
+    if ctype.bits == 1:
+        return int(number != 0)
+    number &= (1 << ctype.bits) - 1
+    return number - (1 << ctype.bits) if ctype.signed and number >> (ctype.bits - 1) else number

@@ -21,6 +21,7 @@ from pmaplab.ir.nodes import (
     Terminator,
 )
 from pmaplab.ir.types import Array, Int, Scalar, Type
+from pmaplab.ir.walk import successors
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,13 @@ class Span:
     base: Expr
     array: Array
     index: Expr
+
+
+class Inside(str):
+    """Why there is no value for a pointer that leads to what the model has: nothing
+    may be stored through it."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,8 @@ class Place:
     fixed: bool = False
     width: int | None = None
     counter: str = ""
+    # What is left out is only how to get there: see Inside.
+    inside: bool = False
     # The running CPU's number is kept here: see [[this_cpu]].
     this_cpu: bool = False
     # The C has an array of pointers here, the model what they point to.
@@ -85,14 +95,23 @@ class Restart(Exception):
 class Probe(Builder):
     """Notes what lowering would do, besides reading memory."""
 
-    def __init__(
-        self, variables: dict[str, Scalar], result: Scalar | None, looks: frozenset[str]
-    ) -> None:
-        super().__init__("probe", {}, result)
-        self.variables = dict(variables)
-        self.outer = frozenset(variables)
+    def __init__(self, real: Builder, looks: frozenset[str]) -> None:
+        super().__init__("probe", {}, real.result)
+        self.variables = dict(real.variables)
+        self.outer = frozenset(real.variables)
         self.looks = looks
         self.effects: list[Instruction | Terminator] = []
+        self.started: set[str] = set()
+        self.jumps: list[Terminator] = []
+        self._counter = real._counter  # its names are not the real one's
+
+    def left(self) -> list[Terminator]:
+        """The jumps to what lies outside."""
+        return [jump for jump in self.jumps if not self.started.issuperset(successors(jump))]
+
+    def start(self, label: str) -> None:
+        self.started.add(label)
+        super().start(label)
 
     def emit(self, instruction: Instruction) -> None:
         match instruction:
@@ -109,6 +128,8 @@ class Probe(Builder):
     def terminate(self, terminator: Terminator) -> None:
         if isinstance(terminator, Return) and self.reachable:
             self.effects.append(terminator)
+        elif self.reachable:
+            self.jumps.append(terminator)
         super().terminate(terminator)
 
 
