@@ -10,16 +10,10 @@ from pmaplab.exports.domain import NOTHING, TRUTH, Values, all_of, of, pairs
 from pmaplab.ir.types import Int
 
 
-def reduce(value: int, kind: Int) -> int:
-    """``value`` modulo the width of ``kind``."""
-    value &= (1 << kind.bits) - 1
-    return value - (1 << kind.bits) if kind.signed and value >> (kind.bits - 1) else value
-
-
 def fits(value: int, kind: Int) -> int | None:
     """The value of an arithmetic result; None for signed overflow."""
     if not kind.signed:
-        return reduce(value, kind)
+        return kind.wrapped(value)
     return value if kind.minimum <= value <= kind.maximum else None
 
 
@@ -143,7 +137,7 @@ def cast(operand: Values, kind: Int) -> Values:
     if kind.bits == 1 and not kind.signed:
         found = operand.each(lambda value: int(value != 0))
         return TRUTH if found is None else found
-    found = operand.each(lambda value: reduce(value, kind))
+    found = operand.each(kind.wrapped)
     if found is not None:
         return found
     whole = kind.whole

@@ -41,6 +41,11 @@ class Int:
         """The same type without a declared range."""
         return Int(self.bits, self.signed) if self.ranged else self
 
+    def wrapped(self, value: int) -> int:
+        """What the whole type holds of ``value``: its lowest bits."""
+        value &= (1 << self.bits) - 1
+        return value - (1 << self.bits) if self.signed and value >> (self.bits - 1) else value
+
     @property
     def ranged(self) -> bool:
         return self.lo is not None or self.hi is not None

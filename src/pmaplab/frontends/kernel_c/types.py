@@ -268,10 +268,7 @@ class Merged:
         """An object that is a constant of the model."""
         kind = self.scalar(node.type, node.loc)
         whole = kind if isinstance(kind, Int) else U64
-        number = value & ((1 << whole.bits) - 1)
-        if whole.signed and number > whole.maximum:
-            number -= 1 << whole.bits
-        return Place(node.type, whole, constant=Const(number, whole))
+        return Place(node.type, whole, constant=Const(whole.wrapped(value), whole))
 
     def _own_pcpu(self, node: Node) -> Place:
         """A pointer to the data of the CPU that runs."""
@@ -325,5 +322,4 @@ def _converted(number: int, ctype: CType) -> int:
         return number
     if ctype.bits == 1:
         return int(number != 0)
-    number &= (1 << ctype.bits) - 1
-    return number - (1 << ctype.bits) if ctype.signed and number >> (ctype.bits - 1) else number
+    return Int(ctype.bits, ctype.signed).wrapped(number)

@@ -143,10 +143,7 @@ def coerce(expr: Expr, kind: Scalar) -> Expr:
     if kind.bits == 1:
         return as_condition(expr)
     if isinstance(expr, Const):
-        number = expr.value & ((1 << kind.bits) - 1)
-        if kind.signed and number > kind.maximum:
-            number -= 1 << kind.bits
-        return Const(number, kind)
+        return Const(kind.wrapped(expr.value), kind)
     return Cast(expr, kind)
 
 

@@ -539,11 +539,7 @@ class Expressions:
         if not isinstance(expr.type, Int):
             self.fail(node.args[0], f"{spelled(expr.type)} is no integer")
         if isinstance(expr, Const):
-            number = expr.value & ((1 << kind.bits) - 1)
-            if kind.bits == 1:
-                number = int(expr.value != 0)
-            if kind.signed and number > kind.maximum:
-                number -= 1 << kind.bits
+            number = int(expr.value != 0) if kind.bits == 1 else kind.wrapped(expr.value)
             return Value(Const(number, kind), kind)
         return Value(Cast(expr, kind), kind)
 
