@@ -23,8 +23,6 @@ from pmaplab.search.symmetry import Kind, Symmetry, ToldApart, symmetry_of
 
 # Bits of a set of units.
 MOST_UNITS = 64
-# Instead of a set of regions.
-KNOWN_TO_FAIL = -1
 
 
 @dataclass(frozen=True)
@@ -63,15 +61,17 @@ class ReducedSearch:
         """The answer of a search with those symmetries and ownership facts that hold; None
         where nothing is left to reduce, or something fails."""
         search, result = self.search, self.search.result
+        if result.violations:
+            return None
         told: tuple[ToldApart, ...] = ()
-        used = self._used() if PARTIAL_ORDER in reductions.names else None
-        if result.violations or used == KNOWN_TO_FAIL:
+        alike = search.system.symmetries if SYMMETRY in reductions.names else ()
+        try:
+            used = self._used() if PARTIAL_ORDER in reductions.names else None
+        except FailureKnownError:
             return None
         while True:
-            named = {each.kind for each in told} if SYMMETRY in reductions.names else None
-            group, kinds, constant = self._group(
-                [k for k in search.system.symmetries if named is not None and k.name not in named]
-            )
+            named = {each.kind for each in told}
+            group, kinds, constant = self._group([k for k in alike if k.name not in named])
             result.told_apart = told = (*told, *constant)
             if group is None and used is None:
                 return None
@@ -117,16 +117,14 @@ class ReducedSearch:
     # --- the partial-order reduction -----------------------------------------------
 
     def _used(self) -> int | None:
-        """The exemptions of which it is known that they are used, KNOWN_TO_FAIL where
-        something fails on the way; None where there are too many units."""
+        """The exemptions of which it is known that they are used; None where there are
+        too many units.  Raises FailureKnownError where something fails on the way."""
         search = self.search
         program = search.system.program
         if len(program.invariants) * program.cpus > MOST_UNITS:
             return None
         try:
             return look_around(search)
-        except FailureKnownError:
-            return KNOWN_TO_FAIL
         finally:
             search.interpreter.forget()
 

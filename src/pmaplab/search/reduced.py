@@ -124,8 +124,9 @@ def _reduced(
     told: list[ToldApart] = []
     broken: dict[str, str] = {}
     error: ModelError | None
+    kind = _Reduced if PARTIAL_ORDER in reductions.names else Symmetric
     while True:
-        run = _begin(system, limits.left(started), judge_bring_up, progress, reductions)
+        run = kind(system, limits.left(started), judge_bring_up, progress)
         if SYMMETRY in reductions.names:
             run.kinds = [k for k in system.symmetries if k.name not in {t.kind for t in told}]
         if isinstance(run, _Reduced):
@@ -148,17 +149,6 @@ def _reduced(
             less = result if result.reductions else None
             return _Found(less, (*told, *run.told), tuple(broken.values()))
         return _Found(None, (*told, *run.told), tuple(broken.values()), not known, error)
-
-
-def _begin(
-    system: System,
-    limits: Limits,
-    judge_bring_up: bool,
-    progress: Progress | None,
-    reductions: Reductions,
-) -> Symmetric:
-    kind = _Reduced if PARTIAL_ORDER in reductions.names else Symmetric
-    return kind(system, limits, judge_bring_up, progress)
 
 
 def at_first(limits: Limits, reductions: Reductions) -> Limits:

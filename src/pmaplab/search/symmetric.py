@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pmaplab.errors import Location, ModelError
 from pmaplab.search.bfs import PART_BITS, Search
-from pmaplab.search.closure import inverse
+from pmaplab.search.closure import inverse, moved
 from pmaplab.search.interpreter import Failure, Interpreter, State
 from pmaplab.search.reductions import SYMMETRY, FailureFoundError, FailureKnownError
 from pmaplab.search.result import Limits, Progress
@@ -282,7 +282,7 @@ class Symmetric(Search):
     def _reach(self) -> list[int]:
         """Whoever can still move behind an edge is another agent where agents change
         places."""
-        back = [inverse(p.agents).__getitem__ for p in self.permutations]
+        back = [inverse(p.agents) for p in self.permutations]
         reach, changed = list(self.can_move), True
         while changed:
             changed = False
@@ -290,20 +290,13 @@ class Symmetric(Search):
                 mask = reach[number]
                 for edge in range(self.starts[number], self.starts[number + 1]):
                     behind, by = reach[self.edges[edge]], self.by[edge]
-                    mask |= _mapped(behind, back[by - 1]) if by else behind
+                    mask |= moved(behind, back[by - 1]) if by else behind
                 if mask != reach[number]:
                     reach[number], changed = mask, True
         return reach
 
     def _stuck(self, number: int, agent: int, part: list[int]) -> None:
         raise FailureFoundError
-
-
-def _mapped(agents: int, to: Callable[[int], int]) -> int:
-    result = 0
-    for agent in range(agents.bit_length()):
-        result |= (agents >> agent & 1) << to(agent)
-    return result
 
 
 @dataclass(frozen=True, slots=True)
