@@ -132,44 +132,53 @@ static int judge_passed(struct thread *t)
 	return 0;
 }
 
+/* Take a step that is alone of each state of the batch; of how many, or -1 where fields must
+ * grow or the search is over. */
+static int run_each(struct thread *t)
+{
+	struct search *s = t->search;
+	int taken = 0;
+
+	for (unsigned i = 0; i < t->batch_count; i++) {
+		struct pending *p = &t->batch[i];
+		struct running *r = &t->running[i];
+		uint64_t units = p->concerns;
+		enum expanded how;
+
+		if (!p->runs)
+			continue;
+		how = run_once(t, r, &p->to, &p->concerns);
+		if (how == WAITING) {
+			if (arrive(t, p, r))
+				return -1;
+			continue;
+		}
+		if (how != EXPANDED)
+			return -1;
+		taken++;
+		t->passed++;
+		/* The state is left behind, but it was there. */
+		if (units && judge_later(t, &r->from, 0, units, s->level + 1))
+			return -1;
+	}
+	return taken;
+}
+
 /* Take the steps of the batch that are alone: one of each state in turn, so that memory
  * is asked for early; 0, or -1 where fields must grow or the search is over. */
 static int run_batch(struct thread *t)
 {
-	struct search *s = t->search;
-	unsigned left = t->batch_count;
+	int taken;
 
 	for (unsigned i = 0; i < t->batch_count; i++) {
 		if (t->batch[i].runs)
 			run_afresh(t, &t->running[i], &t->batch[i].to);
 	}
-	while (left) {
-		left = 0;
-		for (unsigned i = 0; i < t->batch_count; i++) {
-			struct pending *p = &t->batch[i];
-			struct running *r = &t->running[i];
-			uint64_t units = p->concerns;
-			enum expanded how;
-
-			if (!p->runs)
-				continue;
-			how = run_once(t, r, &p->to, &p->concerns);
-			if (how == WAITING) {
-				if (arrive(t, p, r))
-					return -1;
-				continue;
-			}
-			if (how != EXPANDED)
-				return -1;
-			left++;
-			t->passed++;
-			/* The state is left behind, but it was there. */
-			if (units && judge_later(t, &r->from, 0, units, s->level + 1))
-				return -1;
-		}
-		if (judge_passed(t))
+	do {
+		taken = run_each(t);
+		if (judge_passed(t) || taken < 0)
 			return -1;
-	}
+	} while (taken);
 	return 0;
 }
 
@@ -180,12 +189,8 @@ static unsigned complete(struct thread *t)
 	struct search *s = t->search;
 	unsigned count = 0, bits = key_bits(s);
 
-	if (s->reduction != NULL) {
-		int status = run_batch(t);
-
-		if (judge_passed(t) || status)
-			return 0;
-	}
+	if (s->reduction != NULL && run_batch(t))
+		return 0;
 	for (; count < t->batch_count; count++) {
 		struct pending *p = &t->batch[count];
 

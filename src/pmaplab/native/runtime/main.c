@@ -380,8 +380,8 @@ static void print_wrong(const struct search *s)
 
 static void print_result(struct search *s)
 {
-	static const char *why[] = {"", "states", "time", "memory", "first", "error", "parent", "wide", "signal", "found", "fact",
-	    "beyond", "apart"};
+	static const char *why[] = {"", "states", "time", "memory", "first", "error", "parent",
+	    "wide", "signal", "found", "fact", "beyond", "apart"};
 	unsigned count = 0;
 	uint64_t passed = 0, images = 0;
 	struct path *paths = need(calloc(model_invariants + 4, sizeof(*paths)));
@@ -463,7 +463,7 @@ static void print_result(struct search *s)
 	printf("]}\n");
 	if (fflush(stdout))
 		exit(3);
-	for (unsigned p = 0; p < model_invariants + 4; p++)
+	for (unsigned p = 0; p < count; p++)
 		free(paths[p].state);
 	free(paths);
 }

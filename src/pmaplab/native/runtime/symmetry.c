@@ -93,8 +93,8 @@ void changed_image(const struct search *s, const struct permutation *p,
 }
 
 /* The number of the image of a content; -1 when its field has no room. */
-static int image_number(struct thread *t, struct permutation *p, unsigned component, uint32_t number,
-    uint32_t *image)
+static int image_number(struct thread *t, struct permutation *p, unsigned component,
+    uint32_t number, uint32_t *image)
 {
 	struct search *s = t->search;
 	const struct component *c = &s->component[component];
