@@ -3,8 +3,9 @@
 What a pmap has as its PCID on a CPU counts as long as it is of the CPU's own generation.
 In scenarios without a bound a CPU forgets those that are not (scenarios/generations.py),
 so that states which differ in them alone are one.  A search shows whether that was right:
-every load of a PCID is watched, but where it is only asked whether it is the kernel's,
-which is never forgotten.  Where no load finds one that was forgotten, nothing depends on which it was.
+a load that finds none, whether it was forgotten or never handed out, is noticed, but where
+it is only asked whether it is the kernel's, which is never forgotten.  Without such a load,
+nothing depends on which PCID it was.
 """
 
 from __future__ import annotations
@@ -38,14 +39,15 @@ from pmaplab.ir.walk import children, items, operands, values_of, writes
 
 # The name of the reduction.
 PCIDS = "pcids"
-# What is stored for a PCID that counts no more.
-FORGOTTEN = 0xFFFFFFFE
+# What a forgotten one becomes: that of a new pmap (sys/amd64/include/pmap.h), so that both
+# are one state.
+PMAP_PCID_NONE = 0xFFFFFFFF
 # What brings the PCIDs of a CPU and their generations into their normal form, in scenarios
 # without a bound.
 NORMAL_FORM = "own_generation_first"
 
 _CELL = ("pmap_pcids", "pm_pcid")
-_LOOKED_AT = "a PCID whose generation is not the CPU's own is looked at: "
+_LOOKED_AT = "pm_pcid is looked at where pm_gen is not the CPU's own: "
 
 
 def watched(program: Program) -> Program:
@@ -121,7 +123,7 @@ class _Watching:
 
 
 def _is_known(name: str, kind: Scalar) -> Expr:
-    return Binary("ne", Local(name, kind), Const(FORGOTTEN, kind), BOOL)
+    return Binary("ne", Local(name, kind), Const(PMAP_PCID_NONE, kind), BOOL)
 
 
 def _is_unwatched(item: Instruction | Terminator) -> bool:

@@ -38,7 +38,7 @@ from pmaplab.machine.preemption import ASK, ROOTS, WAIT, add_contexts, preempt_t
 from pmaplab.machine.tso import LARGEST_BOUND, before_buffers, tso
 from pmaplab.memory import direct, outside
 from pmaplab.ownership import with_facts
-from pmaplab.pcids import FORGOTTEN, watched
+from pmaplab.pcids import watched
 from pmaplab.properties.regions import DEFAULT_FILE, Exemption, Regions, mark_regions, read_regions
 from pmaplab.search.symmetry import Kind
 from pmaplab.symmetries import declared_symmetries
@@ -220,7 +220,7 @@ def _lowered(
     bounds: Bounds,
     regions: Regions,
     tree: CProgram | None,
-    forgetting: bool = False,
+    canonical_pcids: bool = False,
 ) -> Lowered:
     """The program of a system, before anything is done to it."""
     bounds.check()
@@ -244,7 +244,7 @@ def _lowered(
     return compile_files(
         [*files.values(), conditions],
         replacements,
-        options(mode, bounds) | {"forgotten_pcid": FORGOTTEN if forgetting else 0},
+        options(mode, bounds) | {"canonical_pcids": int(canonical_pcids)},
         cpus=bounds.cpus,
         foreign=tree,
         roots=ROOTS if bounds.preemptions else (),

@@ -16,11 +16,16 @@ from typing import Final
 
 from pmaplab.kernel_python import atomic, option, u32
 from pmaplab.kernels.freebsd.amd64.pcpu import PCPU
-from pmaplab.kernels.freebsd.amd64.pmap import PMAP_PCID_KERN, kernel_pmap, pmap, pmap_pcid_enabled
+from pmaplab.kernels.freebsd.amd64.pmap import (
+    PMAP_PCID_KERN,
+    PMAP_PCID_NONE,
+    kernel_pmap,
+    pmap,
+    pmap_pcid_enabled,
+)
 from pmaplab.kernels.freebsd.sys.proc import NVMSPACE, vmspace0, vmspace_zone
 
-# What is stored for a PCID that is forgotten; 0 where none is.
-FORGOTTEN: Final[u32] = option("forgotten_pcid")
+CANONICAL_PCIDS: Final[u32] = option("canonical_pcids")
 
 
 @atomic
@@ -29,9 +34,9 @@ def _own_or_not(pm: pmap) -> None:
         pm.pm_pcids[PCPU.cpuid].pm_gen = 1
     else:
         pm.pm_pcids[PCPU.cpuid].pm_gen = 0
-        if FORGOTTEN:
+        if CANONICAL_PCIDS:
             if pm.pm_pcids[PCPU.cpuid].pm_pcid != PMAP_PCID_KERN:
-                pm.pm_pcids[PCPU.cpuid].pm_pcid = FORGOTTEN
+                pm.pm_pcids[PCPU.cpuid].pm_pcid = PMAP_PCID_NONE
 
 
 @atomic

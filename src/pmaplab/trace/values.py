@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pmaplab.ir.layout import Cell, Layout
 from pmaplab.ir.types import Array, Int, Pointer, Struct, Type
 from pmaplab.machine.store_buffer import BUFFERS
-from pmaplab.pcids import FORGOTTEN
 
 ALL_ONES = 0xFFFFFFFFFFFFFFFF
 CR3_PCID_MASK = 0xFFF
@@ -23,7 +22,7 @@ _CR3 = {"cr3", "kcr3", "ucr3"}
 # Ghosts, for properties only.
 _GHOSTS = {"cr3_loaded"}
 _NAMED = {
-    "pm_pcid": {0xFFFFFFFF: "PMAP_PCID_NONE", FORGOTTEN: "forgotten"},
+    "pm_pcid": {0xFFFFFFFF: "PMAP_PCID_NONE"},
     "td_state": {
         0: "TDS_INACTIVE",
         1: "TDS_INHIBITED",
