@@ -20,6 +20,7 @@ from pmaplab.native.engine import search_natively
 from pmaplab.pcids import watched
 from pmaplab.report.verdict import Verdict, check
 from pmaplab.search.reductions import parse_reductions
+from pmaplab.search.result import Limits
 from pmaplab.spec import RunSpec
 from pmaplab.system import Bounds
 
@@ -267,3 +268,16 @@ def test_a_run_that_says_something_else() -> None:
     data["canonical_pcids"] = 1
     with pytest.raises(TraceError, match="canonical_pcids: true or false is expected"):
         RunSpec.from_json(Node(data, "run.json"))
+
+
+def test_an_interrupted_search_goes_on(tmp_path: Path) -> None:
+    """That of all PCIDs has a checkpoint of its own."""
+    spec = spec_of(ONE_CPU, kernel=kernel_of(tmp_path, ASKED_TOO_LATE))
+    engine = Engine("native", checkpoint=tmp_path / "kept")
+    some = check(spec, engine=engine, limits=Limits(states=12_000))
+    assert some.verdict == "incomplete" and some.looked_at is not None
+    assert (tmp_path / "kept/search").exists() and (tmp_path / "kept/no-pcids/search").exists()
+    found, whole = check(spec, engine=engine), check(spec)
+    assert outcome(found) == outcome(whole) and found.states == whole.states
+    assert found.looked_at == whole.looked_at
+    assert not (tmp_path / "kept/no-pcids/search").exists()
