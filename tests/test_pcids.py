@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pmaplab.cli.main import main
 from pmaplab.errors import TraceError
@@ -57,7 +59,7 @@ def outcome(verdict: Verdict) -> tuple[Any, ...]:
     [
         ("pcid", ONE_CPU, "auto"),
         ("pcid+invpcid+pti", ONE_CPU, "all"),
-        pytest.param("pcid", TWO_CPUS, "all", marks=pytest.mark.slow),
+        ("pcid", TWO_CPUS, "all"),
         pytest.param("pcid+pti", TWO_CPUS, "auto", marks=pytest.mark.slow),
         pytest.param("pcid+invpcid", TWO_CPUS, "symmetry", marks=pytest.mark.slow),
     ],
@@ -80,9 +82,18 @@ def test_the_interpreter_finds_as_many_states() -> None:
 ALLOC = '''
 """PCIDs are handed out otherwise."""
 from __future__ import annotations
-from pmaplab.kernel_python import atomic, ptr, u32, u64
+from pmaplab.kernel_python import sometimes, u32, u64
 from pmaplab.kernels.freebsd.amd64.pcpu import PCPU
-from pmaplab.kernels.freebsd.amd64.pmap import *
+from pmaplab.kernels.freebsd.amd64.pmap import (
+    CR3_PCID_SAVE,
+    PMAP_PCID_KERN,
+    PMAP_PCID_NONE,
+    PMAP_PCID_OVERMAX,
+    kernel_pmap,
+    pmap,
+    pmap_pcid_next_gen,
+)
+from pmaplab.kernels.freebsd.sys.proc import vmspace0
 
 def pmap_pcid_alloc(pm: pmap, cpuid: u32) -> u64:
     gen = PCPU.pcid_gen
@@ -101,16 +112,11 @@ def pmap_pcid_alloc(pm: pmap, cpuid: u32) -> u64:
     PCPU.pcid_next = pcid_next + 1
     return 0
 '''
-IMPORTED = (
-    "CR3_PCID_SAVE, PMAP_PCID_KERN, PMAP_PCID_NONE, PMAP_PCID_OVERMAX, pmap, pmap_pcid_next_gen"
-)
 
 
 def kernel_of(folder: Path, kept: str) -> Path:
     path = folder / "kernel.py"
     text = ALLOC.replace("{kept}", "\n    ".join(kept.splitlines()))
-    text = text.replace("ptr, u32", "sometimes, u32").replace("atomic, ", "")
-    text = text.replace("import *", f"import (\n    {IMPORTED},\n)")
     path.write_text(text, encoding="utf-8")
     return path
 
@@ -144,6 +150,54 @@ def test_a_kernel_that_asks_for_the_generation_too_late(tmp_path: Path) -> None:
     less, whole = both(spec_of(ONE_CPU, kernel=kernel_of(tmp_path, ASKED_TOO_LATE)))
     assert less.verdict == "holds" and less.states == whole.states
     assert less.looked_at is not None and "pmap_pcid_alloc at" in less.looked_at
+
+
+def _conditions() -> st.SearchStrategy[str]:
+    pmaps = st.sampled_from(["pm", "pm", "vmspace0.vm_pmap", "kernel_pmap"])
+    looks = st.sampled_from(
+        [
+            "{0}.pm_pcid == PMAP_PCID_NONE",
+            "{0}.pm_pcid == PMAP_PCID_KERN",
+            "{0}.pm_pcid != PMAP_PCID_KERN",
+            "{0}.pm_pcid == 1",
+            "{0}.pm_pcid < PMAP_PCID_OVERMAX",
+            "{0}.pm_gen == gen",
+            "{0}.pm_gen == gen and {0}.pm_pcid == 1",
+            "{0}.pm_pcid == 2 and {0}.pm_gen != gen",
+        ]
+    )
+    return st.builds(lambda pm, look: look.format(f"{pm}.pm_pcids[cpuid]"), pmaps, looks)
+
+
+def _actions() -> st.SearchStrategy[str]:
+    return st.sampled_from(
+        [
+            "return CR3_PCID_SAVE",
+            "return 0",
+            "pm.pm_pcids[cpuid].pm_gen = gen",
+            "pm.pm_pcids[cpuid].pm_gen = 0",
+            "pm.pm_pcids[cpuid].pm_pcid = PMAP_PCID_NONE",
+            "pm.pm_pcids[cpuid].pm_pcid = pm.pm_pcids[cpuid].pm_pcid",
+        ]
+    )
+
+
+@pytest.mark.slow
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    looks=st.lists(st.tuples(_conditions(), _actions()), max_size=3),
+    asks=st.booleans(),
+    mode=st.sampled_from(["pcid", "pcid+pti", "pcid+invpcid+pti"]),
+)
+def test_random_kernels(
+    tmp_path: Path, looks: list[tuple[str, str]], asks: bool, mode: str
+) -> None:
+    kept = [f"if {condition}:\n    {action}" for condition, action in looks]
+    if asks or not kept:
+        kept.append("if pm.pm_pcids[cpuid].pm_gen == gen:\n    return CR3_PCID_SAVE")
+    both(spec_of(ONE_CPU, mode, kernel=kernel_of(tmp_path, "\n".join(kept))))
 
 
 def test_it_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
