@@ -85,12 +85,14 @@ class Baseline:
 @dataclass(frozen=True)
 class FunctionJob:
     """The mutations of one function, each in the runs in which the function is, until it
-    is caught.  ``kept`` is the file of results."""
+    is caught.  ``left_out`` says that other runs cannot be used, ``kept`` is the file of
+    results."""
 
     mutations: tuple[Mutation, ...]
     baselines: tuple[Baseline, ...]
     limits: Limits
     kept: Path | None = None
+    left_out: bool = False
 
 
 def all_mutations(runs: Sequence[RunSpec]) -> list[Mutation]:
@@ -140,6 +142,9 @@ def try_out(job: FunctionJob, report: Callable[[str], None]) -> list[Outcome]:
         report(f"{mutation.function}:{mutation.loc.line}")
         present = [each for each in job.baselines if mutation.function in each.functions]
         present.sort(key=lambda each: (-caught[each.run], each.found.states))
+        if job.left_out and not present:
+            result.append(Outcome(mutation, UNDECIDED, "every run that has it is left out"))
+            continue
         outcome = _Trial(mutation, searches, job.limits).run(present)
         if outcome.run is not None:
             caught[outcome.run] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +50,38 @@ def test_the_numbers(
 @pytest.mark.parametrize("scenario", ["activate", "shootdown"])
 def test_what_is_repaired_holds(scenario: str, bound: int | None, mode: str) -> None:
     assert search_with(Engine(), spec(scenario, mode, bound).build()).verdict() == "holds"
+
+
+@pytest.mark.slow
+def test_two_operations() -> None:
+    made = spec("shootdown", "nopcid")
+    result = search_with(Engine(), replace(made, bounds=replace(made.bounds, operations=2)).build())
+    assert (result.verdict(), result.states, result.depth) == ("holds", 7_165_323, 139)
+
+
+GLOBAL = """
+from __future__ import annotations
+from pmaplab.machine.x86_64 import CR4_PGE, load_cr4, rcr4
+
+def invltlb_glob() -> None:
+    cr4 = rcr4()
+    load_cr4(cr4 & ~CR4_PGE)
+    {last}
+"""
+
+
+@pytest.mark.parametrize(("last", "broken"), [("load_cr4(cr4 | CR4_PGE)", False), ("pass", True)])
+def test_the_next_operation_while_a_thread_is_within_invltlb_glob(
+    tmp_path: Path, last: str, broken: bool
+) -> None:
+    """CR4.PGE is clear then, which is nobody's mistake."""
+    path = tmp_path / "kernel.py"
+    path.write_text(GLOBAL.replace("{last}", last), encoding="utf-8")
+    made = spec("shootdown", "nopcid")
+    alone = replace(made.bounds, cpus=1, operations=2)
+    result = search_with(Engine(), replace(made, bounds=alone, kernel=str(path)).build())
+    assert set(result.violations) == ({"assertions"} if broken else set())
+    assert "a pinned thread is preempted" in result.reached and result.complete
 
 
 @pytest.mark.slow

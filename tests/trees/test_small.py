@@ -21,6 +21,7 @@ from pmaplab.mutate import (
     CAUGHT,
     EQUIVALENT,
     SURVIVED,
+    UNDECIDED,
     Baseline,
     FunctionJob,
     Outcome,
@@ -126,6 +127,14 @@ def tried(function: str, kinds: tuple[str, ...], run: RunSpec) -> dict[tuple[str
     return {
         (each.mutation.kind, line_of(source, each.mutation.loc).strip()): each for each in outcomes
     }
+
+
+def test_a_function_whose_runs_are_left_out() -> None:
+    """Nothing is known of it, and least of all that its mutations have no effect."""
+    run = spec_of(SMALL, scenario="switch", mode="pcid")
+    found = tuple(all_mutations((run,))[:2])
+    outcomes = try_out(FunctionJob(found, (), Limits(), left_out=True), print)
+    assert {each.outcome for each in outcomes} == {UNDECIDED}
 
 
 def test_mutations() -> None:

@@ -144,6 +144,7 @@ def run(options: argparse.Namespace) -> int:
             baselines,
             bound,
             options.resume,
+            left_out=bool(unusable),
         )
         for name in functions
     ]

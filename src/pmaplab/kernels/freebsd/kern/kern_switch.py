@@ -196,6 +196,11 @@ def preempted_threads() -> bool:
 
 
 @atomic
+def nobody_preempted() -> bool:
+    return not preempted_threads()
+
+
+@atomic
 def runq_preempted() -> thread:
     """Give up the CPU for a thread that was preempted.  Where there is none any
     more, the running one stays."""
