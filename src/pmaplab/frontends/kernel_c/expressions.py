@@ -15,9 +15,9 @@ from pmaplab.frontends.builder import arithmetic, as_condition, compared, joined
 from pmaplab.frontends.kernel_c.nodes import INT, VOID, CType, Node, unwrapped, walk
 from pmaplab.frontends.kernel_c.places import Places, describe
 from pmaplab.frontends.kernel_c.types import LEFT_OUT
-from pmaplab.frontends.kernel_c.values import Inside, Place, Value, coerce, fail
+from pmaplab.frontends.kernel_c.values import Inside, InsideStructure, Place, Value, coerce, fail
 from pmaplab.ir.nodes import Assign, Const, Count, Expr, Jump, Local, Unary
-from pmaplab.ir.types import BOOL, U64, Int, Pointer, Scalar, Type
+from pmaplab.ir.types import BOOL, U64, Int, Pointer, Scalar, Struct, Type
 
 TRANSPARENT = ("UNEXPOSED_EXPR", "PAREN_EXPR", "CSTYLE_CAST_EXPR")
 
@@ -132,7 +132,7 @@ class Expressions(Places):
             if isinstance(value.expr.type, Pointer):
                 if ctype.bits == 1:
                     return Value(as_condition(value.expr), ctype)
-                return Value(None, ctype, Inside("an address as a number"))
+                return Value(None, ctype, _inside(value.expr.type, "an address as a number"))
             return Value(coerce(value.expr, self.merged.scalar(ctype, node.loc)), ctype)
         if ctype.kind != "pointer":
             fail(node.loc, f"a conversion to {ctype.text} is not supported")
@@ -148,7 +148,8 @@ class Expressions(Places):
         if isinstance(value.expr.type, Pointer):
             if isinstance(kind, Pointer) and _same_cells(kind.target, value.expr.type.target):
                 return Value(value.expr, ctype)
-            return Value(None, ctype, Inside(f"a pointer converted to {ctype.text}"))
+            converted = f"a pointer converted to {ctype.text}"
+            return Value(None, ctype, _inside(value.expr.type, converted))
         return Value(None, ctype, "an address made from a number")
 
     def _unary(self, node: Node) -> Value:
@@ -306,7 +307,7 @@ class Expressions(Places):
         place = self.place(left)
         self.kept_out(place, node.loc)
         if place.outside or place.fixed or place.counter:
-            self._harmless(right)
+            self.write(place, self._harmless(right), node.loc)
             reason = place.outside or "the model gives it"
             return Value(None, node.type, reason)
         value = self.value(right)
@@ -471,6 +472,11 @@ def usual(left: CType, right: CType) -> CType:
     if a.bits != b.bits:
         return a if a.bits > b.bits else b
     return a if not a.signed else b
+
+
+def _inside(kind: Pointer, reason: str) -> Inside:
+    """Why there is no value for what was an address of the model's."""
+    return InsideStructure(reason) if isinstance(kind.target, Struct) else Inside(reason)
 
 
 def _wide(number: int) -> Int:
