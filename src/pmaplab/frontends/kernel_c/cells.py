@@ -219,7 +219,8 @@ class Cells:
         """Store; what the table leaves out is not stored."""
         self.kept_out(place, loc)
         if place.outside or place.counter or place.fixed:
-            _stays_inside(value, loc)
+            if not isinstance(place.outside, Inside):
+                _stays_inside(value, loc)
             return
         if place.pointer is not None:
             fail(loc, "the model gives this pointer, and the tree stores another")

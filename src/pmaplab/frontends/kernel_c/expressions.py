@@ -252,10 +252,11 @@ class Expressions(Places):
         if op in ("&&", "||"):
             return self._logic(node)
         a, b = self.value(left), self.value(right)
-        if a.local is not None or b.local is not None:
-            fail(node.loc, "the address of a local variable is used as a value")
+        _no_local(node, a, b)
         if a.expr is None or b.expr is None:
-            return Value(None, node.type, a.outside or b.outside)
+            if op in _COMPARISONS:
+                return Value(None, node.type, a.outside or b.outside)
+            return _mixed(node.type, a, b)
         if op in _COMPARISONS:
             x, y = self._alike(a, b, node)
             return Value(compared(_COMPARISONS[op], x, y), node.type)
@@ -415,9 +416,9 @@ class Expressions(Places):
         test, then, other = node.children
         first = self.value(test)
         if first.expr is None and first.local is None:
-            self._harmless(then)
-            self._harmless(other)
-            return Value(None, node.type, first.outside)
+            arms = self._harmless(then), self._harmless(other)
+            _no_local(node, *arms)
+            return _mixed(node.type, Value(None, node.type, first.outside), *arms)
         condition = self._true(first)
         if isinstance(condition, Const):
             return self.value(then if condition.value else other)
@@ -426,18 +427,18 @@ class Expressions(Places):
         whole = node.type.kind == "struct"
         if not whole and self.simple(then) and self.simple(other):
             a, b = self.value(then), self.value(other)
+            _no_local(node, a, b)
             if a.expr is None or b.expr is None:
-                return Value(None, node.type, a.outside or b.outside)
+                return _mixed(node.type, a, b)
             kind = self.merged.scalar(node.type, node.loc)
             x, y = self.fit(a.expr, kind, node.loc), self.fit(b.expr, kind, node.loc)
             return Value(selected(condition, x, y), node.type)
+        found: list[Value] = []
         for arm in (then, other):
-            found: list[Value] = []
-            self.probed(lambda arm=arm, found=found: found.append(self.value(arm)))  # type: ignore[misc]
-            if found[0].expr is None:
-                self._harmless(then)
-                self._harmless(other)
-                return Value(None, node.type, found[0].outside)
+            self.probed(lambda arm=arm: found.append(self.value(arm)))  # type: ignore[misc]
+        _no_local(node, *found)
+        if any(each.expr is None for each in found):
+            return _mixed(node.type, self._harmless(then), self._harmless(other))
         kind = self.merged.scalar(node.type, node.loc)
         return self._either(node, condition, kind)
 
@@ -472,6 +473,25 @@ def usual(left: CType, right: CType) -> CType:
     if a.bits != b.bits:
         return a if a.bits > b.bits else b
     return a if not a.signed else b
+
+
+def _no_local(node: Node, *values: Value) -> None:
+    if any(each.local is not None for each in values):
+        fail(node.loc, "the address of a local variable is used as a value")
+
+
+def _mixed(ctype: CType, *values: Value) -> Value:
+    """What is made of values of which one is left out: it may still be an address."""
+    reason = next(each.outside for each in values if each.expr is None)
+    for each in values:
+        if isinstance(each.outside, Inside):
+            return Value(None, ctype, each.outside)
+        if each.expr is not None and isinstance(each.expr.type, Pointer):
+            if isinstance(each.expr, Const):
+                continue
+            mixed = f"an address together with what is left out: {reason}"
+            return Value(None, ctype, _inside(each.expr.type, mixed))
+    return Value(None, ctype, reason)
 
 
 def _inside(kind: Pointer, reason: str) -> Inside:
