@@ -13,6 +13,7 @@ from pmaplab.frontends.kernel_c.nodes import VOID, CFunction, CType, Node
 from pmaplab.frontends.kernel_c.types import LEFT_OUT, Merged
 from pmaplab.frontends.kernel_c.values import (
     Inside,
+    InsideStructure,
     Place,
     Probe,
     Restart,
@@ -218,6 +219,8 @@ class Cells:
         """Store; what the table leaves out is not stored."""
         self.kept_out(place, loc)
         if place.outside or place.counter or place.fixed:
+            if not isinstance(place.outside, Inside):
+                _stays_inside(value, loc)
             return
         if place.pointer is not None:
             fail(loc, "the model gives this pointer, and the tree stores another")
@@ -368,6 +371,20 @@ def spanned(base: Expr, array: Array, index: Expr, ctype: CType) -> Value:
     """A pointer to an element of an array."""
     address = IndexAddress(base, index, array.length, Pointer(array.element))
     return Value(address, ctype, span=Span(base, array, index))
+
+
+def _stays_inside(value: Value, loc: Location) -> None:
+    """Check that what is not stored is no address by which a cell could be changed: a store
+    through what is left out is left out as well.  (Of structures that is an error.)"""
+    kind = None if value.expr is None or isinstance(value.expr, Const) else value.expr.type
+    is_cell = isinstance(kind, Pointer) and not isinstance(kind.target, Struct)
+    was_cell = isinstance(value.outside, Inside) and not isinstance(value.outside, InsideStructure)
+    if is_cell or was_cell or value.local is not None:
+        fail(
+            loc,
+            "the address of what the model has is kept where the model does not follow it",
+            f"do not leave the place out; {LEFT_OUT}",
+        )
 
 
 def _cut(expr: Expr, width: int, kind: Int) -> Expr:

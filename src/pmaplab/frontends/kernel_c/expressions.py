@@ -15,9 +15,9 @@ from pmaplab.frontends.builder import arithmetic, as_condition, compared, joined
 from pmaplab.frontends.kernel_c.nodes import INT, VOID, CType, Node, unwrapped, walk
 from pmaplab.frontends.kernel_c.places import Places, describe
 from pmaplab.frontends.kernel_c.types import LEFT_OUT
-from pmaplab.frontends.kernel_c.values import Inside, Place, Value, coerce, fail
+from pmaplab.frontends.kernel_c.values import Inside, InsideStructure, Place, Value, coerce, fail
 from pmaplab.ir.nodes import Assign, Const, Count, Expr, Jump, Local, Unary
-from pmaplab.ir.types import BOOL, U64, Int, Pointer, Scalar, Type
+from pmaplab.ir.types import BOOL, U64, Int, Pointer, Scalar, Struct, Type
 
 TRANSPARENT = ("UNEXPOSED_EXPR", "PAREN_EXPR", "CSTYLE_CAST_EXPR")
 
@@ -132,7 +132,7 @@ class Expressions(Places):
             if isinstance(value.expr.type, Pointer):
                 if ctype.bits == 1:
                     return Value(as_condition(value.expr), ctype)
-                return Value(None, ctype, Inside("an address as a number"))
+                return Value(None, ctype, _inside(value.expr.type, "an address as a number"))
             return Value(coerce(value.expr, self.merged.scalar(ctype, node.loc)), ctype)
         if ctype.kind != "pointer":
             fail(node.loc, f"a conversion to {ctype.text} is not supported")
@@ -148,7 +148,8 @@ class Expressions(Places):
         if isinstance(value.expr.type, Pointer):
             if isinstance(kind, Pointer) and _same_cells(kind.target, value.expr.type.target):
                 return Value(value.expr, ctype)
-            return Value(None, ctype, Inside(f"a pointer converted to {ctype.text}"))
+            converted = f"a pointer converted to {ctype.text}"
+            return Value(None, ctype, _inside(value.expr.type, converted))
         return Value(None, ctype, "an address made from a number")
 
     def _unary(self, node: Node) -> Value:
@@ -251,10 +252,11 @@ class Expressions(Places):
         if op in ("&&", "||"):
             return self._logic(node)
         a, b = self.value(left), self.value(right)
-        if a.local is not None or b.local is not None:
-            fail(node.loc, "the address of a local variable is used as a value")
+        _no_local(node, a, b)
         if a.expr is None or b.expr is None:
-            return Value(None, node.type, a.outside or b.outside)
+            if op in _COMPARISONS:
+                return Value(None, node.type, a.outside or b.outside)
+            return _mixed(node.type, a, b)
         if op in _COMPARISONS:
             x, y = self._alike(a, b, node)
             return Value(compared(_COMPARISONS[op], x, y), node.type)
@@ -306,7 +308,7 @@ class Expressions(Places):
         place = self.place(left)
         self.kept_out(place, node.loc)
         if place.outside or place.fixed or place.counter:
-            self._harmless(right)
+            self.write(place, self._harmless(right), node.loc)
             reason = place.outside or "the model gives it"
             return Value(None, node.type, reason)
         value = self.value(right)
@@ -414,9 +416,9 @@ class Expressions(Places):
         test, then, other = node.children
         first = self.value(test)
         if first.expr is None and first.local is None:
-            self._harmless(then)
-            self._harmless(other)
-            return Value(None, node.type, first.outside)
+            arms = self._harmless(then), self._harmless(other)
+            _no_local(node, *arms)
+            return _mixed(node.type, Value(None, node.type, first.outside), *arms)
         condition = self._true(first)
         if isinstance(condition, Const):
             return self.value(then if condition.value else other)
@@ -425,18 +427,18 @@ class Expressions(Places):
         whole = node.type.kind == "struct"
         if not whole and self.simple(then) and self.simple(other):
             a, b = self.value(then), self.value(other)
+            _no_local(node, a, b)
             if a.expr is None or b.expr is None:
-                return Value(None, node.type, a.outside or b.outside)
+                return _mixed(node.type, a, b)
             kind = self.merged.scalar(node.type, node.loc)
             x, y = self.fit(a.expr, kind, node.loc), self.fit(b.expr, kind, node.loc)
             return Value(selected(condition, x, y), node.type)
+        found: list[Value] = []
         for arm in (then, other):
-            found: list[Value] = []
-            self.probed(lambda arm=arm, found=found: found.append(self.value(arm)))  # type: ignore[misc]
-            if found[0].expr is None:
-                self._harmless(then)
-                self._harmless(other)
-                return Value(None, node.type, found[0].outside)
+            self.probed(lambda arm=arm: found.append(self.value(arm)))  # type: ignore[misc]
+        _no_local(node, *found)
+        if any(each.expr is None for each in found):
+            return _mixed(node.type, self._harmless(then), self._harmless(other))
         kind = self.merged.scalar(node.type, node.loc)
         return self._either(node, condition, kind)
 
@@ -471,6 +473,30 @@ def usual(left: CType, right: CType) -> CType:
     if a.bits != b.bits:
         return a if a.bits > b.bits else b
     return a if not a.signed else b
+
+
+def _no_local(node: Node, *values: Value) -> None:
+    if any(each.local is not None for each in values):
+        fail(node.loc, "the address of a local variable is used as a value")
+
+
+def _mixed(ctype: CType, *values: Value) -> Value:
+    """What is made of values of which one is left out: it may still be an address."""
+    reason = next(each.outside for each in values if each.expr is None)
+    for each in values:
+        if isinstance(each.outside, Inside):
+            return Value(None, ctype, each.outside)
+        if each.expr is not None and isinstance(each.expr.type, Pointer):
+            if isinstance(each.expr, Const):
+                continue
+            mixed = f"an address together with what is left out: {reason}"
+            return Value(None, ctype, _inside(each.expr.type, mixed))
+    return Value(None, ctype, reason)
+
+
+def _inside(kind: Pointer, reason: str) -> Inside:
+    """Why there is no value for what was an address of the model's."""
+    return InsideStructure(reason) if isinstance(kind.target, Struct) else Inside(reason)
 
 
 def _wide(number: int) -> Int:

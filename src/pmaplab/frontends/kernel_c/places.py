@@ -219,15 +219,17 @@ class Places(Cells, ABC):
         self.builder.emit(Assert(inside, "panic", "an index outside of 1 element", (), node.loc))
         return Place(node.type, local=f"{base.local}.0")
 
-    def _harmless(self, node: Node) -> None:
-        """Check that what is not evaluated would have no effect."""
-        effects = self.probed(lambda: self.value(node))
+    def _harmless(self, node: Node) -> Value:
+        """Check that what is not evaluated would have no effect; what it would be."""
+        found: list[Value] = []
+        effects = self.probed(lambda: found.append(self.value(node)))
         if effects:
             fail(
                 node.loc,
                 "this is left out of the model, but evaluating it has an effect",
                 "take the effect into a statement of its own, or do not leave this out",
             )
+        return found[0]
 
     def _moved(self, pointer: Value, op: str, by: Value, node: Node) -> Value:
         """A pointer into an array, some elements further; using it checks the bounds."""

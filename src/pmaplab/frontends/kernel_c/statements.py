@@ -179,7 +179,8 @@ class _Statements:
             return
         initial = node.children[0]
         if node.key in self.e.opaque:
-            self.e._harmless(initial)
+            left_out = Place(node.type, outside=self.e.opaque[node.key])
+            self.e.write(left_out, self.e._harmless(initial), node.loc)
             return
         place = Place(node.type, local=self.e.locals[node.key])
         if initial.kind == "INIT_LIST_EXPR":

@@ -40,6 +40,12 @@ class Inside(str):
     __slots__ = ()
 
 
+class InsideStructure(Inside):
+    """The same of a structure: found again where that is left out, it cannot be used as one."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
     """A value of C type ``type``.

@@ -1,0 +1,9 @@
+#include <sys/param.h>
+struct thread;
+#include <sys/systm.h>
+#include <sys/proc.h>
+#include <vm/vm.h>
+#include <sys/pcpu.h>
+#include <machine/cpufunc.h>
+
+void broken(void) { u_int n = 0; *(kernel_pmap->pm_flags ? &n : (u_int *)&kernel_pmap->pm_pml4[1]) = 7; kernel_pmap->pm_flags = n; }
