@@ -463,7 +463,7 @@ void search_run(struct search *s)
 		}
 		if (run_level(s, from, to)) {
 			if (s->checkpoint[0] && s->stopped != STOPPED_ERROR &&
-			    s->stopped != STOPPED_WIDE && !gives_up(s))
+			    s->stopped != STOPPED_WIDE && s->torn != STATES_TORN && !gives_up(s))
 				checkpoint_write(s, to, before);
 			break;
 		}
