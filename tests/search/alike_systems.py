@@ -12,6 +12,8 @@ from pmaplab.ir.cut import cut
 from pmaplab.ir.parser import parse_program
 from pmaplab.ir.verify import verify
 from pmaplab.machine.interrupts import suspend_threads
+from pmaplab.machine.store_buffer import BUFFERS
+from pmaplab.machine.tso import tso
 from pmaplab.search.symmetry import INDEX, SET, Kind, Values
 from pmaplab.system import System
 
@@ -274,8 +276,9 @@ def _said(draw: st.DrawFn, broken: bool) -> str:
 
 
 @st.composite
-def alike_systems(draw: st.DrawFn, *, broken: bool) -> System:
-    """Items and CPUs are alike, unless ``broken``; what is said may be right or wrong."""
+def alike_systems(draw: st.DrawFn, *, broken: bool, buffered: bool = False) -> System:
+    """Items and CPUs are alike, unless ``broken``; what is said may be right or wrong.
+    ``buffered`` CPUs have store buffers, in which pointers to what is alike tell it apart."""
     text = _HEAD.replace("LIMIT", str(draw(st.integers(2, 6))))
     text = text.replace("LABEL", draw(st.sampled_from(["", 'sometimes "three"'])))
     for name in ("ENABLED", "PENDING"):
@@ -296,11 +299,19 @@ def alike_systems(draw: st.DrawFn, *, broken: bool) -> System:
             text += f"agent i{cpu} cpu {cpu} context interrupt entry @handler\n"
     program = parse_program(text + _said(draw, broken))
     verify(program)
-    made = suspend_threads(cut(program))
+    lowered = program
+    if buffered:
+        lowered = tso(program, bound=draw(st.integers(1, 2)), outside=("registers",))
+        verify(lowered)
+    made = suspend_threads(cut(lowered, program))
     verify(made)
     kinds = draw(
         st.sampled_from([(ITEM_KIND, CPU_KIND), (CPU_KIND, ITEM_KIND), (CPU_KIND,), (ITEM_KIND,)])
     )
     if broken and draw(st.integers(0, 5)) == 0:
         kinds = tuple(replace(kind, values=()) for kind in kinds)
+    if BUFFERS in made.globals:
+        kinds = tuple(
+            replace(kind, objects=(*kind.objects, BUFFERS)) if kind.cpus else kind for kind in kinds
+        )
     return replace(System(made, None, {}, {}, {}, frozenset()), symmetries=kinds)

@@ -12,6 +12,7 @@ from pmaplab.ir.cut import cut
 from pmaplab.ir.parser import parse_program
 from pmaplab.ir.verify import verify
 from pmaplab.machine.interrupts import suspend_threads
+from pmaplab.machine.tso import tso
 from pmaplab.system import System
 
 _HEAD = """
@@ -264,8 +265,9 @@ def _said(draw: st.DrawFn, likely: bool) -> str:
 
 
 @st.composite
-def reducible_systems(draw: st.DrawFn, owned: bool = False) -> System:
-    """Two CPUs, some with interrupts; ``owned`` says something of whose a word is."""
+def reducible_systems(draw: st.DrawFn, owned: bool = False, buffered: bool = False) -> System:
+    """Two CPUs, some with interrupts; ``owned`` says something of whose a word is, and
+    ``buffered`` CPUs have store buffers."""
     # Few words and no asserts: who sees what is all that differs.
     simple = draw(st.booleans())
     limit = draw(st.integers(4, 6) if simple else st.integers(2, 6))
@@ -299,6 +301,10 @@ def reducible_systems(draw: st.DrawFn, owned: bool = False) -> System:
             text += f"agent i{cpu} cpu {cpu} context interrupt entry @handler\n"
     program = parse_program(text + (_said(draw, locked is not None) if owned else ""))
     verify(program)
-    result = suspend_threads(cut(program))
+    lowered = program
+    if buffered:
+        lowered = tso(program, bound=draw(st.integers(1, 2)), outside=("registers",))
+        verify(lowered)
+    result = suspend_threads(cut(lowered, program))
     verify(result)
     return System(result, None, {}, {}, {}, frozenset())

@@ -127,9 +127,13 @@ VALUES = [
 
 def made_of(first: list[str], second: list[str], *owned: str, more: str = "") -> System:
     """A system of two CPUs, and what is said of it: ``fact | line | line``."""
-    text = HEAD + more + "".join(
-        function(name, *lines, "return", more="var %x: u32")
-        for name, lines in (("first", first), ("second", second))
+    text = (
+        HEAD
+        + more
+        + "".join(
+            function(name, *lines, "return", more="var %x: u32")
+            for name, lines in (("first", first), ("second", second))
+        )
     )
     for each in owned:
         head, *lines = each.split(" | ")

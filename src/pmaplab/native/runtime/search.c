@@ -33,8 +33,13 @@ void stop(struct search *s, enum stop why)
 {
 	int none = NOT_STOPPED;
 
-	__atomic_compare_exchange_n((int *)&s->stopped, &none, (int)why, 0, __ATOMIC_RELEASE,
-	    __ATOMIC_RELAXED);
+	/* A search with a fact that does not hold is done again without it, whatever else has
+	 * stopped it before. */
+	if (why == STOPPED_FACT)
+		__atomic_store_n((int *)&s->stopped, (int)why, __ATOMIC_RELEASE);
+	else
+		__atomic_compare_exchange_n((int *)&s->stopped, &none, (int)why, 0,
+		    __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 	request(s, STOP);
 }
 
