@@ -4,7 +4,9 @@ the same end."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -122,43 +124,55 @@ def test_no_more_memory(
 # --- random systems ------------------------------------------------------------------
 
 
-def stop(made: System, data: st.DataObject) -> None:
+@dataclass(frozen=True)
+class Plan:
+    """How to search: ``stops`` have each the threads, and a number of ``limits_of``."""
+
+    reductions: Reductions
+    fingerprints: bool
+    every_level: bool
+    stops: tuple[tuple[int, int], ...]
+
+
+def plans(reductions: Sequence[Reductions]) -> st.SearchStrategy[Plan]:
+    # What is drawn does not depend on what a search comes to by the time it is stopped.
+    stops = st.tuples(*[st.tuples(st.integers(1, 2), st.integers(0, LIMITS - 1))] * 4)
+    return st.builds(Plan, st.sampled_from(reductions), st.booleans(), st.booleans(), stops)
+
+
+def stop(made: System, plan: Plan) -> None:
     """Stop its search some times, and let it go on."""
     found = search(made, limits=Limits(states=4_000))
     if not found.complete:
         return
-    reductions = data.draw(st.sampled_from(ALL if made.symmetries else ALL[:2]))
-    fingerprints, every_level = data.draw(st.booleans()), data.draw(st.booleans())
-    options = {"reductions": reductions, "fingerprints": fingerprints}
+    run = partial(search_natively, made, reductions=plan.reductions, fingerprints=plan.fingerprints)
     with (
         TemporaryDirectory() as name,
         known(set(found.exemptions_used)),
         pytest.MonkeyPatch.context() as patch,
     ):
         folder = Path(name)
-        if every_level:
+        if plan.every_level:
             patch.setattr(checkpoint, "SECONDS", 0)
-        whole = search_natively(made, threads=1, reductions=reductions)
-        again = search_natively(made, threads=2, **options)
-        assert numbers(again) == numbers(whole)
-        end = None
-        for _ in range(4):
-            threads = data.draw(st.integers(1, 2))
-            why, limits = data.draw(st.sampled_from(limits_of(whole)))
-            end = search_natively(
-                made, threads=threads, limits=limits, checkpoint=folder, **options
-            )
+        whole = search_natively(made, threads=1, reductions=plan.reductions)
+        other = search_natively(made, threads=2, reductions=plan.reductions, fingerprints=True)
+        assert numbers(other) == numbers(whole)
+        for threads, number in plan.stops:
+            why, limits = limits_of(whole)[number]
+            end = run(threads=threads, limits=limits, checkpoint=folder)
             if end.complete:
                 break
             is_stopped(end, found, why)
             assert (folder / "search").exists()
-        if end is None or not end.complete:
-            end = search_natively(made, checkpoint=folder, **options)
+        else:
+            end = run(checkpoint=folder)
         assert not list(folder.iterdir())
-    # With a checkpoint, one that breaks a fact is searched without a reduction.
-    if whole.broken_facts and reductions.names and not end.reductions:
+    if whole.broken_facts and plan.reductions.names and not end.reductions:
+        # With a checkpoint, what breaks a fact is searched without reductions.
         whole = found
     assert summary(end) == summary(whole)
+    if end.reductions:
+        assert numbers(end) == numbers(whole)
 
 
 def numbers(result: Result) -> tuple[object, ...]:
@@ -174,26 +188,29 @@ def limits_of(whole: Result) -> list[tuple[str, Limits]]:
     ]
 
 
-@pytest.mark.usefixtures("watchful")
-@settings(quick, max_examples=4)
-@given(reducible_systems(owned=True), st.data())
-def test_random_systems(made: System, data: st.DataObject) -> None:
-    stop(made, data)
+LIMITS = 9
 
 
 @pytest.mark.usefixtures("watchful")
 @settings(quick, max_examples=4)
-@given(alike_systems(broken=False), st.data())
-def test_random_systems_that_are_symmetric(made: System, data: st.DataObject) -> None:
-    stop(made, data)
+@given(reducible_systems(owned=True), plans(ALL[:2]))
+def test_random_systems(made: System, plan: Plan) -> None:
+    stop(made, plan)
+
+
+@pytest.mark.usefixtures("watchful")
+@settings(quick, max_examples=4)
+@given(alike_systems(broken=False), plans(ALL))
+def test_random_systems_that_are_symmetric(made: System, plan: Plan) -> None:
+    stop(made, plan)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("watchful")
 @settings(quick, max_examples=80)
-@given(st.one_of(reducible_systems(owned=True), alike_systems(broken=True)), st.data())
-def test_more_random_systems(made: System, data: st.DataObject) -> None:
-    stop(made, data)
+@given(st.one_of(reducible_systems(owned=True), alike_systems(broken=True)), plans(ALL))
+def test_more_random_systems(made: System, plan: Plan) -> None:
+    stop(made, plan)
 
 
 # --- what is known besides -------------------------------------------------------------
@@ -215,7 +232,7 @@ def test_a_fact_that_does_not_hold_is_met_as_a_limit_is(tmp_path: Path) -> None:
     before = ["%x = load @mark:*u32", "store @mark:*u32, 1:u32"]
     made = made_of([*before, *OWNING, *before], [*before, LOOK, *VALUES, *before], OWNER)
     whole = search_natively(made)
-    for most in range(1, whole.states):
+    for most in range(1, whole.states, 3):
         with known(set()):
             limits = Limits(states=most)
             some = search_natively(made, reductions=PARTIAL, limits=limits, checkpoint=tmp_path)
