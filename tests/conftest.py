@@ -13,6 +13,9 @@ from hypothesis import settings
 
 from golden import Golden
 
+# Its assertions say what differs, as those of the tests themselves.
+pytest.register_assert_rewrite("native.compare")
+
 # As the command line has it, whose reasons hold here as well.
 gc.set_threshold(200_000, 20, 20)
 

@@ -169,6 +169,7 @@ CHANGES: dict[str, Callable[[RunSpec], RunSpec]] = {
     "mode": lambda spec: replace(spec, mode="pcid"),
     "scenario": lambda spec: replace(spec, scenario="switch"),
     "proposal": lambda spec: replace(spec, proposal="repaired"),
+    "canonical_pcids": lambda spec: replace(spec, canonical_pcids=True),
     "without": lambda spec: replace(spec, without=PROGRAM_REDUCTIONS[:1]),
     **{
         name: lambda spec, name=name, value=value: replace(  # type: ignore[misc]

@@ -37,9 +37,7 @@ from pmaplab.ir.nodes import (
     Terminator,
 )
 from pmaplab.ir.walk import expressions, items, operands, subexpressions, values_of
-
-# What brings generations into their normal form, in scenarios without a bound.
-NORMAL_FORM = "own_generation_first"
+from pmaplab.pcids import NORMAL_FORM
 
 # What a value may be: the CPU's own generation, what a pmap has of one.
 OWN, OTHER = "own", "other"

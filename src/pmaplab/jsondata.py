@@ -62,6 +62,9 @@ class Node:
     def text(self) -> str:
         return str(self._expect(str, "a text"))
 
+    def flag(self) -> bool:
+        return bool(self._expect(bool, "true or false"))
+
     def number(self) -> int:
         return int(self._expect(int, "a whole number"))
 

@@ -31,6 +31,7 @@ class RunSpec:
     user's files.  ``digests`` holds the SHA-256 of the user's files, by path,
     as they were when the run was made; it is empty before.  ``without`` are the
     reductions of programs that are left out (:data:`pmaplab.ir.nodes.PROGRAM_REDUCTIONS`).
+    With ``canonical_pcids``, PCIDs that count no more are forgotten (:mod:`pmaplab.pcids`).
     """
 
     scenario: str = "boot"
@@ -42,6 +43,7 @@ class RunSpec:
     tree: TreeSpec | None = None
     digests: tuple[tuple[str, str], ...] = ()
     without: tuple[str, ...] = ()
+    canonical_pcids: bool = False
 
     @property
     def features(self) -> Mode:
@@ -106,6 +108,7 @@ class RunSpec:
             exemptions,
             program,
             self.without,
+            self.canonical_pcids,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -127,6 +130,7 @@ class RunSpec:
             "tree": None if self.tree is None else self._tree_json(self.tree, known),
             # Steps are others then; a file without it is of a program with all of them.
             **({"without": list(self.without)} if self.without else {}),
+            **({"canonical_pcids": True} if self.canonical_pcids else {}),
         }
 
     def _tree_json(self, tree: TreeSpec, known: dict[str, str]) -> dict[str, Any]:
@@ -168,6 +172,7 @@ class RunSpec:
             exemptions=file(node.optional("exemptions")),
             tree=_tree(node.optional("tree"), digests),
             without=_without(node.get("without")) if node.has("without") else (),
+            canonical_pcids=node.has("canonical_pcids") and node.get("canonical_pcids").flag(),
         )
         if not named and not spec.scenario.endswith(".py"):
             scenario.fail("a scenario's file is called FILE.py")

@@ -38,6 +38,7 @@ from pmaplab.machine.preemption import ASK, ROOTS, WAIT, add_contexts, preempt_t
 from pmaplab.machine.tso import LARGEST_BOUND, before_buffers, tso
 from pmaplab.memory import direct, outside
 from pmaplab.ownership import with_facts
+from pmaplab.pcids import watched
 from pmaplab.properties.regions import DEFAULT_FILE, Exemption, Regions, mark_regions, read_regions
 from pmaplab.search.symmetry import Kind
 from pmaplab.symmetries import declared_symmetries
@@ -219,6 +220,7 @@ def _lowered(
     bounds: Bounds,
     regions: Regions,
     tree: CProgram | None,
+    canonical_pcids: bool = False,
 ) -> Lowered:
     """The program of a system, before anything is done to it."""
     bounds.check()
@@ -242,7 +244,7 @@ def _lowered(
     return compile_files(
         [*files.values(), conditions],
         replacements,
-        options(mode, bounds),
+        options(mode, bounds) | {"canonical_pcids": int(canonical_pcids)},
         cpus=bounds.cpus,
         foreign=tree,
         roots=ROOTS if bounds.preemptions else (),
@@ -295,24 +297,35 @@ def build_system(
     exemptions: Path | None = None,
     tree: CProgram | None = None,
     without: tuple[str, ...] = (),
+    canonical_pcids: bool = False,
 ) -> System:
     """Lower and verify one system.
 
     ``replacements`` are kernel Python files whose declarations replace those
     of the reference kernel, in order.  ``exemptions`` is a further exemption
     file.  The functions of ``tree`` take the place of the reference kernel's.
-    ``without`` are the reductions of programs (ir/nodes) that are left out.
+    ``without`` are the reductions of programs (ir/nodes) that are left out.  With
+    ``canonical_pcids``, what a search finds counts only if it has looked at nothing that
+    was forgotten (pcids.looked_at).
     Raises a PmaplabError for anything that is wrong with them.
     """
     regions = _regions(exemptions, bounds)
-    lowered = _lowered(scenario, replacements, mode, bounds, regions, tree)
+    lowered = _lowered(scenario, replacements, mode, bounds, regions, tree, canonical_pcids)
+    program = lowered.program
     if bounds.operations is None:
+        if bounds.store_buffer is not None:
+            raise UsageError(
+                "with store buffers, operations need a bound",
+                advice="give a number of operations, or --memory sc",
+            )
         if tree is not None:
             raise UsageError(
                 "with a tree, operations need a bound", advice="give a number of operations"
             )
-        check_unbounded(scenario, lowered.program)
-    marked = replace(mark_regions(lowered.program, regions), without=without)
+        check_unbounded(scenario, program)
+    if canonical_pcids:
+        program = watched(program)
+    marked = replace(mark_regions(program, regions), without=without)
     try:
         verify(marked)
     except IRError as error:

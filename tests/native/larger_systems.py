@@ -3,14 +3,11 @@ interrupt contexts, and invariants that read the one where the other says so."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
-from pmaplab.ir.cut import cut
-from pmaplab.ir.parser import parse_program
-from pmaplab.ir.verify import verify
-from pmaplab.machine.interrupts import suspend_threads
 from pmaplab.system import System
+from search.writer import Writer, system_of
 
 ITEMS = 3
 _FIELDS = ("own", "seen", "mode")
@@ -77,26 +74,13 @@ _LOCALS = "".join(f"var %{name}: u32\n" for name in "xyzn") + "var %p: *item\nva
 
 
 @dataclass
-class _Writer:
+class _Writer(Writer):
     random: Random
-    name: str
     cpus: int
-    lines: list[str] = field(default_factory=list)
-    blocks: int = 0
     locked: bool = False
-
-    def emit(self, *lines: str) -> None:
-        self.lines += lines
 
     def pick(self, *values: str) -> str:
         return self.random.choice(values)
-
-    def label(self) -> str:
-        return f'sometimes "{self.name} {len(self.lines)}"'
-
-    def block(self) -> str:
-        self.blocks += 1
-        return f"{self.name}{self.blocks}"
 
     def of_cpu(self, what: str, cpu: str) -> str:
         return f"field(index(@pcpu:*[{self.cpus} x pcpu], {cpu}), {what}):*"
@@ -115,12 +99,9 @@ class _Writer:
         self.emit(f"%p = load {self.of_cpu('item', cpu)}*item")
         if self.random.random() < 0.3:
             self.emit("%q = load field(%p, next):**item")
-            self.only_if("ne(%q, null:*item)", "%p = %q")
+            with self.only_if("ne(%q, null:*item)"):
+                self.emit("%p = %q")
         return "field(%p, word):*u32"
-
-    def only_if(self, condition: str, *lines: str) -> None:
-        then, end = self.block(), self.block()
-        self.emit(f"branch {condition}, {then}, {end}\n{then}:", *lines, f"jump {end}\n{end}:")
 
     def body(self, count: int, depth: int) -> None:
         for _ in range(count):
@@ -146,19 +127,18 @@ class _Writer:
                 self.emit(f"%x = choose 0:u32, {1 + number % 2}:u32")
             case "ways":
                 self.emit("%y = choose 0:u32, 2:u32", "%x = choose 0:u32, 1:u32")
-                self.only_if("eq(add(%x, %y), 3:u32)", self.label())
+                with self.only_if("eq(add(%x, %y), 3:u32)"):
+                    self.emit(self.label())
                 self.emit(f"%z = load {self.cell('cpu')}")
                 self.emit(f'assert ne(add(%z, add(%x, %y)), {7 + number}:u32), MPASS, "way"')
             case "if":
-                then, end = self.block(), self.block()
-                self.emit(f"branch eq(%x, {number}:u32), {then}, {end}\n{then}:", self.label())
-                self.body(2, depth - 1)
-                self.emit(f"jump {end}\n{end}:")
+                with self.only_if(f"eq(%x, {number}:u32)"):
+                    self.emit(self.label())
+                    self.body(2, depth - 1)
             case "region":
                 region = self.pick("inside", "other")
-                self.emit(f"enter {region}")
-                self.body(2, 0)
-                self.emit(f"leave {region}")
+                with self.between(f"enter {region}", f"leave {region}"):
+                    self.body(2, 0)
             case "loop":
                 head, inside, end = self.block(), self.block(), self.block()
                 self.emit(f"%z = 0:u32\njump {head}\n{head}:")
@@ -167,16 +147,16 @@ class _Writer:
                 self.emit(f"%z = add(%z, 1:u32)\njump {head}\n{end}:")
             case "lock" if self.name != "handler" and not self.locked:
                 self.locked = True
-                self.emit("%n = cmpxchg @lock:*u32, 0:u32, 1:u32\nassume eq(%n, 0:u32)")
-                self.body(2, 0)
-                self.emit("store @lock:*u32, 0:u32")
+                lock = "%n = cmpxchg @lock:*u32, 0:u32, 1:u32\nassume eq(%n, 0:u32)"
+                with self.between(lock, "store @lock:*u32, 0:u32"):
+                    self.body(2, 0)
                 self.locked = False
             case "wait" if self.name != "handler" and number == 0:
                 self.emit(f"%n = load {self.cell('cpu')}\nassume ne(%n, 2:u32)")
             case "mask" if self.name != "handler":
-                self.emit("store REGISTERS enabled):*bool, 0:bool")
-                self.body(1, 0)
-                self.emit("store REGISTERS enabled):*bool, 1:bool")
+                enabled = "store REGISTERS enabled):*bool"
+                with self.between(f"{enabled}, 0:bool", f"{enabled}, 1:bool"):
+                    self.body(1, 0)
             case "ring":
                 other = f"{number % self.cpus}:u32"
                 self.emit(f"store {_REGISTERS} pending):*bool, 1:bool".replace("cpu)", f"{other})"))
@@ -187,7 +167,8 @@ class _Writer:
         self.emit(f"%{local} = load {self.cell('%cpu')}")
         number = self.random.randrange(4)
         if self.random.random() < 0.3:
-            self.only_if(f"eq(%{local}, {number}:u32)", self.label())
+            with self.only_if(f"eq(%{local}, {number}:u32)"):
+                self.emit(self.label())
         if depth == 0:
             asked = self.pick(f"lt(add(%x, %y), {4 + 2 * number}:u32)", f"ne(%x, {number + 2}:u32)")
             self.emit(f'assert {asked}, KASSERT, "seen %d", %x')
@@ -202,11 +183,8 @@ class _Writer:
         self.emit(f"jump {end}\n{end}:")
 
     def function(self, first: str, last: str, head: str = "()") -> str:
-        lines = "\n".join(self.lines)
         start = "%x = 0:u32\n%y = 0:u32\n%z = 0:u32\n%n = 0:u32\n%p = @none:*item\n%q = %p"
-        return (
-            f"function @{self.name}{head} {{\n{_LOCALS}e:\n{first}\n{start}\n{lines}\n{last}\n}}\n"
-        )
+        return self.text(_LOCALS, f"{first}\n{start}", last, head)
 
 
 def larger_system(seed: int) -> System:
@@ -225,22 +203,18 @@ def larger_system(seed: int) -> System:
     for number in range(random.choice((1, 2, 3, 4, 33))):
         exempt = random.choice(("", "", " exempt inside", " exempt inside, other"))
         text += f'invariant "i{number}" @i{number}{exempt}\n'
-        writer = _Writer(random, f"i{number}", cpus)
+        writer = _Writer(f"i{number}", random, cpus)
         writer.tree(random.choice((0, 1, 2, 2)))
         text += "atomic " + writer.function("", "return", "(%cpu: u32)")
     last = random.choice(("return", "return", "return", "jump e"))
     for cpu in range(cpus):
-        writer = _Writer(random, f"main{cpu}", cpus)
+        writer = _Writer(f"main{cpu}", random, cpus)
         writer.body(random.randint(4, 7) if cpus == 2 else 3, 2)
         text += writer.function("", last)
         text += f"agent cpu{cpu} cpu {cpu} context thread entry @main{cpu}\n"
     if random.random() < 0.4:
-        writer = _Writer(random, "handler", cpus)
+        writer = _Writer("handler", random, cpus)
         writer.body(2, 0)
         text += writer.function("call @take()", "call @iret()\njump e")
         text += "agent i0 cpu 0 context interrupt entry @handler\n"
-    program = parse_program(text.replace("REGISTERS", _REGISTERS).replace("CPUS", str(cpus)))
-    verify(program)
-    made = suspend_threads(cut(program))
-    verify(made)
-    return System(made, None, {}, {}, {}, frozenset())
+    return system_of(text.replace("REGISTERS", _REGISTERS).replace("CPUS", str(cpus)))

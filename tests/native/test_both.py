@@ -9,11 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-import test_broken_kernels as broken
 from ir.runnable import quick
-from native.compare import summary
-from pmaplab.machine.modes import find_mode
-from pmaplab.native import asking, protocol, reduced
+from native.compare import broken_kernels, goes_back, goes_on, same_where_it_holds, slow, summary
+from pmaplab.native import reduced
 from pmaplab.native.engine import search_natively
 from pmaplab.search.bfs import search
 from pmaplab.search.reduced import search_reduced
@@ -26,10 +24,6 @@ from search.symmetric_systems import symmetric_systems
 from search.test_both import BOTH, fewer
 from search.test_reduced import known
 from search.test_symmetric import kernel
-
-
-def slow(*values: Any) -> Any:
-    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 def numbers(result: Result) -> tuple[Any, ...]:
@@ -147,54 +141,21 @@ def test_what_holds_where(
     found = search_natively(made)
     for threads in (1, 3):
         less = search_natively(made, reductions=BOTH, threads=threads)
-        assert less.verdict() == found.verdict() and less.reached == found.reached
-        assert less.exemptions_used == found.exemptions_used
-        assert less.reductions == SEARCH_REDUCTIONS and " ".join(less.symmetries) == kinds
+        same_where_it_holds(less, found, kinds)
+        assert less.reductions == SEARCH_REDUCTIONS
         assert (less.states, less.transitions, less.passed) == (states, transitions, passed)
         assert not less.broken_facts and not less.searched_again
-        if "processes" not in kinds:
-            told = {each.kind: each.function for each in less.told_apart}
-            assert told == {"processes": "vmspace_alloc"}
 
 
-def test_an_interrupted_search_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_search_goes_on(tmp_path: Path) -> None:
     """With the symmetries that were left, too."""
-    made = kernel("switch", "nopcid", 2, 2)
-    whole = search_natively(made, reductions=BOTH)
-    asked: list[Path | None] = []
-
-    def ask(*arguments: Any) -> Any:
-        asked.append(arguments[3])
-        return protocol.ask(*arguments)
-
-    monkeypatch.setattr(asking, "ask", ask)
-    for most, kinds in ((1_000, ("processes", "CPUs")), (12_000, ("CPUs",))):
-        some = search_natively(
-            made, reductions=BOTH, limits=Limits(states=most), checkpoint=tmp_path
-        )
-        assert not some.complete and (tmp_path / "search").exists()
-        assert some.symmetries == kinds and some.reductions == SEARCH_REDUCTIONS
-    asked.clear()
-    found = search_natively(made, reductions=BOTH, checkpoint=tmp_path)
-    assert numbers(found) == numbers(whole)
-    # What tells processes apart is found again, without the checkpoint of the rest.
-    assert asked == [None, tmp_path]
-    assert not list(tmp_path.iterdir())
+    stops = {1_000: ("processes", "CPUs"), 12_000: ("CPUs",)}
+    goes_on(kernel("switch", "nopcid", 2, 2), BOTH, stops, numbers, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("path", "mode"),
-    [
-        pytest.param(path, mode, marks=[] if number % 24 == 9 else pytest.mark.slow)
-        for number, (path, mode) in enumerate(dict(broken.VIOLATED).items())
-    ],
-    ids=broken.name,
-)
-def test_a_broken_kernel(path: Any, mode: str) -> None:
-    made = broken.built(path, find_mode(mode))
-    found = search(made)
-    assert found.first is not None
+@broken_kernels(9)
+def test_a_broken_kernel(path: Path, mode: str) -> None:
     with known(set()):
-        less = search_natively(made, reductions=BOTH)
-    assert not less.reductions and summary(less) == summary(found)
+        less, found = goes_back(path, mode, BOTH)
+    assert found.first is not None
     assert less.searched_again == (len(found.first.moves) > len(found.bring_up))

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-import test_broken_kernels as broken
 from ir.runnable import quick
-from native.compare import summary
+from native.compare import broken_kernels, goes_back, summary
 from pmaplab.machine.modes import find_mode
 from pmaplab.native import reduced
 from pmaplab.native.engine import search_natively
@@ -210,17 +209,7 @@ def test_an_interrupted_search_without_reductions_goes_on(tmp_path: Path) -> Non
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("path", "mode"),
-    [
-        pytest.param(path, mode, marks=[] if number % 24 == 1 else pytest.mark.slow)
-        for number, (path, mode) in enumerate(dict(broken.VIOLATED).items())
-    ],
-    ids=broken.name,
-)
-def test_a_broken_kernel(path: Any, mode: str) -> None:
-    made = broken.built(path, find_mode(mode))
+@broken_kernels(1)
+def test_a_broken_kernel(path: Path, mode: str) -> None:
     with known(set()):
-        less = search_natively(made, reductions=ALWAYS)
-    assert not less.reductions
-    assert summary(less) == summary(search(made))
+        goes_back(path, mode, ALWAYS)

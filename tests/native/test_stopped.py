@@ -192,14 +192,14 @@ LIMITS = 9
 
 
 @pytest.mark.usefixtures("watchful")
-@settings(quick, max_examples=4)
+@settings(quick, max_examples=3)
 @given(reducible_systems(owned=True), plans(ALL[:2]))
 def test_random_systems(made: System, plan: Plan) -> None:
     stop(made, plan)
 
 
 @pytest.mark.usefixtures("watchful")
-@settings(quick, max_examples=4)
+@settings(quick, max_examples=3)
 @given(alike_systems(broken=False), plans(ALL))
 def test_random_systems_that_are_symmetric(made: System, plan: Plan) -> None:
     stop(made, plan)

@@ -10,11 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-import test_broken_kernels as broken
 from ir.runnable import quick
-from native.compare import summary
-from pmaplab.machine.modes import find_mode
-from pmaplab.native import asking, protocol
+from native.compare import broken_kernels, goes_back, goes_on, same_where_it_holds, slow, summary
 from pmaplab.native.engine import search_natively
 from pmaplab.search.bfs import search
 from pmaplab.search.reduced import search_reduced
@@ -24,10 +21,6 @@ from pmaplab.system import System
 from search.small import function, system
 from search.symmetric_systems import symmetric_systems
 from search.test_symmetric import ALWAYS, kernel
-
-
-def slow(*values: Any) -> Any:
-    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 def numbers(result: Result) -> tuple[Any, ...]:
@@ -160,50 +153,16 @@ def test_what_holds_where(
     made = kernel(scenario, mode, operations, processes)
     less = search_natively(made, reductions=ALWAYS)
     found = search_natively(made)
-    assert less.verdict() == found.verdict() and less.reached == found.reached
-    assert less.exemptions_used == found.exemptions_used
+    same_where_it_holds(less, found, kinds)
     assert (less.states, found.states) == (states, all_states)
-    assert " ".join(less.symmetries) == kinds
-    if "processes" not in kinds:
-        told = {each.kind: each.function for each in less.told_apart}
-        assert told == {"processes": "vmspace_alloc"}
 
 
-def test_an_interrupted_search_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_search_goes_on(tmp_path: Path) -> None:
     """With the symmetries that were left, too."""
-    made = kernel("switch", "nopcid", 2, 2)
-    whole = search_natively(made, reductions=ALWAYS)
-    asked: list[Path | None] = []
-
-    def ask(*arguments: Any) -> Any:
-        asked.append(arguments[3])
-        return protocol.ask(*arguments)
-
-    monkeypatch.setattr(asking, "ask", ask)
-    for most, kinds in ((10_000, ("processes", "CPUs")), (58_000, ("CPUs",))):
-        some = search_natively(
-            made, reductions=ALWAYS, limits=Limits(states=most), checkpoint=tmp_path
-        )
-        assert not some.complete and (tmp_path / "search").exists()
-        assert some.symmetries == kinds
-    asked.clear()
-    found = search_natively(made, reductions=ALWAYS, checkpoint=tmp_path)
-    assert numbers(found) == numbers(whole)
-    # What tells processes apart is found again, without the checkpoint of the rest.
-    assert asked == [None, tmp_path]
-    assert not list(tmp_path.iterdir())
+    stops = {10_000: ("processes", "CPUs"), 58_000: ("CPUs",)}
+    goes_on(kernel("switch", "nopcid", 2, 2), ALWAYS, stops, numbers, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("path", "mode"),
-    [
-        pytest.param(path, mode, marks=[] if number % 24 == 5 else pytest.mark.slow)
-        for number, (path, mode) in enumerate(dict(broken.VIOLATED).items())
-    ],
-    ids=broken.name,
-)
-def test_a_broken_kernel(path: Any, mode: str) -> None:
-    made = broken.built(path, find_mode(mode))
-    less = search_natively(made, reductions=ALWAYS)
-    assert not less.reductions
-    assert summary(less) == summary(search(made))
+@broken_kernels(5)
+def test_a_broken_kernel(path: Path, mode: str) -> None:
+    goes_back(path, mode, ALWAYS)

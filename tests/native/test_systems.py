@@ -8,7 +8,7 @@ import pytest
 
 import test_broken_kernels as broken
 from golden import Golden
-from native.compare import summary
+from native.compare import broken_kernels, summary
 from pmaplab.machine.modes import MODES, find_mode
 from pmaplab.native import engine
 from pmaplab.native.asking import NotNative
@@ -39,14 +39,7 @@ def test_the_numbers_of_the_reference_kernel(scenario: str, golden: Golden) -> N
     golden.check(numbers(scenario), EXPECTED / f"test_system_{scenario}.expected")
 
 
-# One mode of each, and most of them at leisure: the interpreter's tests have all.
-TWINS = [
-    pytest.param(path, mode, marks=[] if number % 5 == 0 else pytest.mark.slow)
-    for number, (path, mode) in enumerate(dict(broken.VIOLATED).items())
-]
-
-
-@pytest.mark.parametrize(("path", "mode"), TWINS, ids=broken.name)
+@broken_kernels(0, of=5)
 def test_a_broken_kernel(path: Path, mode: str) -> None:
     system = broken.built(path, find_mode(mode))
     result = search_natively(system)

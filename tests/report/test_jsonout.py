@@ -61,6 +61,7 @@ def test_a_violated_check() -> None:
         "told_apart",
         "searched_again",
         "broken_facts",
+        "looked_at",
         "failed",
         "trace",
     }

@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 
-from pmaplab.ir.cut import cut
-from pmaplab.ir.parser import parse_program
-from pmaplab.ir.verify import verify
 from pmaplab.search.symmetry import INDEX, LIKE, SET, Kind, Values
 from pmaplab.system import System
+from search.writer import DrawingWriter, system_of
 
 ITEMS = 3
 
@@ -84,28 +82,14 @@ _ITEM = "field(index(@pcpu:*[2 x pcpu], cpu), item):**item"
 
 
 @dataclass
-class _Writer:
-    draw: st.DrawFn
-    lines: list[str]
+class _Writer(DrawingWriter):
     broken: bool
-    blocks: int = 0
-
-    def pick(self, *values: str) -> str:
-        return self.draw(st.sampled_from(values))
-
-    def block(self) -> str:
-        self.blocks += 1
-        return f"k{self.blocks}"
-
-    def body(self, least: int, most: int, depth: int) -> None:
-        for _ in range(self.draw(st.integers(least, most))):
-            self.statement(depth)
 
     def statement(self, depth: int) -> None:
-        emit = self.lines.append
+        emit = self.emit
         ways = ["load", "store", "store", "item", "choose", "chosen", "place", "set", "label"]
         ways += ["region", "if", "wait", "same", "assert"] if depth else []
-        if self.broken and self.draw(st.integers(0, 2)) == 0:
+        if self.broken and self.one_in(3):
             return self.breakage(depth)
         match self.pick(*ways):
             case "load":
@@ -123,29 +107,25 @@ class _Writer:
             case "set":
                 emit("rmw or @set:*u32, shl(1:u32, cpu)")
             case "label":
-                emit(f'sometimes "{len(self.lines)}"')
+                emit(self.label())
             case "region":
-                emit("enter inside")
-                self.body(1, 2, 0)
-                emit("leave inside")
+                with self.between("enter inside", "leave inside"):
+                    self.body(1, 2, 0)
             case "if":
                 self.branch(f"eq(%x, {self.pick('0:u32', '1:u32')})")
             case "same":
                 emit(f"%q = load {self.pick(_ITEM, '@current:**item')}")
                 self.branch("eq(%p, %q)")
-            case "wait" if self.draw(st.integers(0, 2)) == 0:
+            case "wait" if self.one_in(3):
                 emit(f"%x = load {self.pick(*_WORDS)}\nassume ne(%x, {self.pick('0', '1')}:u32)")
-            case "assert" if self.draw(st.integers(0, 3)) == 0:
+            case "assert" if self.one_in(4):
                 emit(f'assert ne(%x, 2:u32), MPASS, "{len(self.lines)}"')
 
     def branch(self, condition: str) -> None:
-        then, end = self.block(), self.block()
-        self.lines.append(f"branch {condition}, {then}, {end}\n{then}:")
-        self.body(1, 2, 0)
-        self.lines.append(f"jump {end}\n{end}:")
+        with self.only_if(condition):
+            self.body(1, 2, 0)
 
     def breakage(self, depth: int) -> None:
-        emit = self.lines.append
         ways = ["number", "index", "place", "label", "first", *(["cpu", "item"] if depth else [])]
         match self.pick(*ways):
             case "cpu":
@@ -153,46 +133,43 @@ class _Writer:
             case "item":
                 self.branch("eq(%i, 0:u32)")
             case "number":
-                emit("store @a:*u32, cpu")
+                self.emit("store @a:*u32, cpu")
             case "index":
-                emit("store @b:*u32, %i")
+                self.emit("store @b:*u32, %i")
             case "place":
-                emit("%l = load field(%p, place):*u64\nstore @b:*u32, cast(shr(%l, 12:u64)):u32")
+                value = "cast(shr(%l, 12:u64)):u32"
+                self.emit(f"%l = load field(%p, place):*u64\nstore @b:*u32, {value}")
             case "label":
-                then, end = self.block(), self.block()
-                emit(f"branch eq(cpu, 1:u32), {then}, {end}\n{then}:")
-                emit(f'sometimes "only {then}"\njump {end}\n{end}:')
+                with self.only_if("eq(cpu, 1:u32)"):
+                    self.emit(self.label())
             case "first":
-                emit("store field(index(@items:*[3 x item], 0:u32), word):*u32, 1:u32")
+                self.emit("store field(index(@items:*[3 x item], 0:u32), word):*u32, 1:u32")
+
+    def function(self) -> str:
+        variables = "var %x: u32\nvar %i: u32\nvar %l: u64\nvar %n: u32\n"
+        first = (
+            "%x = 0:u32\n%i = 0:u32\n%p = index(@items:*[3 x item], %i)\n"
+            "%n = load field(index(@pcpu:*[2 x pcpu], cpu), number):*u32\n"
+            "%i = choose 0:u32, 2:u32\n%p = index(@items:*[3 x item], %i)"
+        )
+        last = "store field(index(@pcpu:*[2 x pcpu], %n), item):**item, %p\nreturn"
+        return self.text(f"{variables}var %p: *item\nvar %q: *item\n", first, last)
 
 
 @st.composite
 def symmetric_systems(draw: st.DrawFn, *, broken: bool) -> System:
     """Items and CPUs are alike, unless ``broken``."""
-    writer = _Writer(draw, [], broken)
+    writer = _Writer("main", draw, broken)
     writer.body(3, 6, 1)
-    lines = "\n".join(writer.lines)
     label = ""
     if broken and draw(st.integers(0, 3)) == 0:
         label = 'assert ne(add(%y, %cpu), 2:u32), KASSERT, "told"'
     text = _HEAD.replace("LIMIT", str(draw(st.integers(2, 6)))).replace("LABEL", label)
-    text += (
-        "function @main() {\nvar %x: u32\nvar %i: u32\nvar %l: u64\nvar %n: u32\n"
-        "var %p: *item\nvar %q: *item\ne:\n%x = 0:u32\n%i = 0:u32\n"
-        "%p = index(@items:*[3 x item], %i)\n"
-        "%n = load field(index(@pcpu:*[2 x pcpu], cpu), number):*u32\n"
-        "%i = choose 0:u32, 2:u32\n%p = index(@items:*[3 x item], %i)\n"
-        f"{lines}\nstore field(index(@pcpu:*[2 x pcpu], %n), item):**item, %p\nreturn\n}}\n"
-    )
-    program = parse_program(text)
-    verify(program)
-    made = cut(program)
-    verify(made)
+    made = system_of(text + writer.function())
     kinds = draw(st.sampled_from([(ITEM_KIND, CPU_KIND), (CPU_KIND, ITEM_KIND), (ITEM_KIND,)]))
     if broken and draw(st.integers(0, 3)) == 0:
         # What is declared is wrong: some values are left out.
         kinds = tuple(
             replace(kind, values=kind.values[draw(st.integers(0, 1)) :]) for kind in kinds
         )
-    system = System(made, None, {}, {}, {}, frozenset())
-    return replace(system, symmetries=kinds)
+    return replace(made, symmetries=kinds)

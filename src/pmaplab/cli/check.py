@@ -138,6 +138,7 @@ def run(options: argparse.Namespace) -> int:
 def _systems(options: argparse.Namespace) -> tuple[list[RunSpec], list[str]]:
     """What is to be searched, and the modes that a tree does not have."""
     asked, result = modes(options.mode), []
+    chosen = parse_reductions(options.reductions)
     absent: dict[str, None] = {}
     for own in each_system(options):
         spec = RunSpec(
@@ -147,13 +148,17 @@ def _systems(options: argparse.Namespace) -> tuple[list[RunSpec], list[str]]:
             kernel=own.kernel,
             exemptions=own.exemptions,
             tree=tree_spec(own),
-            without=parse_reductions(own.reductions).without,
+            without=chosen.without,
         ).pinned()
         selected = asked
         if spec.tree is not None:
             selected = modes_of_tree(spec.tree, spec.bounds, asked)
         absent |= dict.fromkeys(mode.name for mode in asked if mode not in selected)
-        result += [replace(spec, mode=mode.name) for mode in selected]
+        forgetting = chosen.pcids and spec.bounds.operations is None
+        result += [
+            replace(spec, mode=mode.name, canonical_pcids=forgetting and mode.pcid)
+            for mode in selected
+        ]
     return result, list(absent)
 
 

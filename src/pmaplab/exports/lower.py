@@ -1,4 +1,4 @@
-"""From the IR, its steps placed, to a system of steps (:mod:`.steps`).
+"""From the IR, its steps placed, to a system of steps (:mod:`.steps`) over its :mod:`.variables`.
 
 The points are those of the interpreter's translation, and so are the places
 of locals and the moments at which dead ones become 0: the states here are the
@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from pmaplab.errors import Location, ModelError
+from pmaplab.errors import ModelError
 from pmaplab.exports.domain import NOTHING, Values, of
 from pmaplab.exports.expressions import Lowering, target_of
 from pmaplab.exports.nodes import fail_apart, ways
-from pmaplab.exports.ranges import Ranges
 from pmaplab.exports.steps import (
     ADDRESS,
-    DONE,
     FIRST_POINT,
     Again,
     Agent,
@@ -44,12 +42,11 @@ from pmaplab.exports.steps import (
     Stop,
     Target,
     Var,
-    Variable,
     When,
 )
 from pmaplab.exports.steps import Expr as X
+from pmaplab.exports.variables import Variables, as_int, joining, variable
 from pmaplab.ir.callgraph import callees, reachable_functions
-from pmaplab.ir.layout import Layout
 from pmaplab.ir.nodes import (
     Assert,
     Assign,
@@ -75,14 +72,10 @@ from pmaplab.ir.nodes import (
     Terminator,
 )
 from pmaplab.ir.printer import print_line
-from pmaplab.ir.types import BOOL, Int, Scalar
-from pmaplab.ir.walk import predecessors
+from pmaplab.ir.types import BOOL, Int
 
 # More ways to go on from one state than this are no model checker's business.
 MOST_CHOICES = 4096
-RESULT = "result"  # the local that carries a returned value
-
-Place = tuple[str, str, int]  # function, block, instruction
 
 
 def step_system(program: Program, start: Sequence[int] | None = None) -> StepSystem:
@@ -94,33 +87,17 @@ def step_system(program: Program, start: Sequence[int] | None = None) -> StepSys
     return _Builder(program, start).build()
 
 
-def as_int(kind: Scalar) -> Int:
-    """The type of a variable's value: pointers are numbers."""
-    return kind if isinstance(kind, Int) else ADDRESS
-
-
 class _Builder:
     def __init__(self, program: Program, start: Sequence[int] | None) -> None:
         self.program = program
-        self.layout = layout = Layout(program)
-        memory = layout.initial() if start is None else list(start)
-        self.start = memory[: layout.agents[0]] + [0] * (layout.size - layout.agents[0])
-        self.ranges = Ranges(layout, self.start)
+        self.variables = Variables(program, start)
         self.sites: list[Site] = []
         self.labels: list[str] = list(program.must_reach)
-        self.numbers: dict[Place, int] = {}
-        self.places: list[tuple[str, Location]] = []
-        self.starts: set[int] = set()
-        self.locals: dict[str, Variable] = {}
-        self.choices: dict[str, int] = {}
 
     def build(self) -> StepSystem:
-        program, layout = self.program, self.layout
+        program, variables = self.program, self.variables
         agents = reachable_functions(program, program.entries)
         names = agents | reachable_functions(program, program.observers)
-        for name in sorted(agents):
-            if not program.functions[name].atomic:
-                self._number(program.functions[name])
         points: list[Point] = []
         for name in sorted(agents):
             if not program.functions[name].atomic:
@@ -128,15 +105,13 @@ class _Builder:
         routines = {}
         for name in self._callees_first(names):
             routines[name] = _Atomic(self, program.functions[name]).routine()
-        for base, agent in zip(layout.agents, program.agents, strict=True):
-            self.start[base] = self.first(agent.entry)
         system = StepSystem(
-            memory=self._memory(),
+            memory=variables.memory(),
             regions={name: 1 << bit for bit, name in enumerate(program.regions)},
-            first_region=layout.regions,
+            first_region=variables.layout.regions,
             cpus=program.cpus,
-            slots=self._slots(),
-            locals=self.locals,
+            slots=variables.slots(),
+            locals=variables.locals,
             agents=tuple(Agent(a.name, a.cpu, a.context) for a in program.agents),
             points=tuple(sorted(points, key=lambda point: point.number)),
             routines=routines,
@@ -144,7 +119,7 @@ class _Builder:
             sites=tuple(self.sites),
             labels=tuple(self.labels),
             must_reach=program.must_reach,
-            initial=tuple(int(value) for value in self.start),
+            initial=variables.initial(),
         )
         return replace(system, points=tuple(self._with_choices(system)))
 
@@ -160,71 +135,13 @@ class _Builder:
                 )
             yield replace(point, choices=number)
 
-    # --- what the functions share ------------------------------------------
-
     def site(self, function: str, item: Instruction | Terminator) -> int:
+        """The number of a new site, for what can fail in ``item``."""
         kind, message = "", ""
         if isinstance(item, Assert):
             kind, message = item.kind, item.message
         self.sites.append(Site(kind, message, function, item.loc))
         return len(self.sites) - 1
-
-    def entry(self, function: str) -> int:
-        return self.numbers[function, self.program.functions[function].blocks[0].label, 0]
-
-    def first(self, function: str) -> int:
-        """Where an agent begins: behind the Step with which it may begin."""
-        block = self.program.functions[function].blocks[0]
-        behind = 1 if block.instructions and isinstance(block.instructions[0], Step) else 0
-        return self.numbers[function, block.label, behind]
-
-    def plain(self, item: Instruction) -> bool:
-        """Whether ``item`` calls a function that has points."""
-        return isinstance(item, Call) and not self.program.functions[item.function].atomic
-
-    def local(self, function: Function, name: str) -> Var:
-        """A local outside of the state."""
-        kind = as_int(function.variables[name])
-        text = f"{function.name}.{name}"
-        if text not in self.locals:
-            values = self.ranges.locals.get((function.name, name), NOTHING)
-            self.locals[text] = _variable(text, kind, values, function.loc)
-        return Var(text, kind)
-
-    def result(self, function: Function, kind: Scalar) -> Var:
-        """The variable that carries what a plain function returns."""
-        name = f"{function.name}.{RESULT}."
-        if name not in self.locals:
-            values = self.ranges.results.get(function.name, NOTHING)
-            self.locals[name] = _variable(name, as_int(kind), values, function.loc)
-        return Var(name, as_int(kind))
-
-    # --- numbering ---------------------------------------------------------
-
-    def _number(self, function: Function) -> None:
-        first, joins = function.blocks[0].label, joining(function)
-        for block in function.blocks:
-            if block.label in joins:
-                number = self._point(function, block, 0)
-                if block.label == first and self._is_entry(function):
-                    self.starts.add(number)
-            for index, instruction in enumerate(block.instructions):
-                if isinstance(instruction, Step):
-                    self.starts.add(self._point(function, block, index + 1))
-                elif self.plain(instruction):
-                    self._point(function, block, index + 1)
-
-    def _is_entry(self, function: Function) -> bool:
-        return function.name in self.program.entries
-
-    def _point(self, function: Function, block: Block, index: int) -> int:
-        place = (function.name, block.label, index)
-        if place not in self.numbers:
-            self.numbers[place] = FIRST_POINT + len(self.numbers)
-            inside = index < len(block.instructions)
-            item = block.instructions[index] if inside else block.terminator
-            self.places.append((function.name, item.loc))
-        return self.numbers[place]
 
     def _callees_first(self, names: set[str]) -> Iterator[str]:
         seen: set[str] = set()
@@ -241,68 +158,6 @@ class _Builder:
         for name in sorted(names):
             yield from visit(name)
 
-    # --- the variables -----------------------------------------------------
-
-    def _memory(self) -> dict[int, Variable]:
-        layout, program = self.layout, self.program
-        result: dict[int, Variable] = {}
-        places = {
-            layout.bases[decl.name] + offset: decl.loc
-            for decl in program.globals.values()
-            for offset in range(layout.size_of(decl.type))
-        }
-        for cell in layout.cells:
-            values = self.ranges.cells[cell.index]
-            kind = as_int(cell.type)
-            result[cell.index] = _variable(cell.name, kind, values, places[cell.index])
-        mask = (1 << len(program.regions)) - 1
-        place = (
-            program.functions[program.agents[0].entry].loc if program.agents else Location("", 1)
-        )
-        for cpu in range(program.cpus):
-            result[layout.regions + cpu] = Variable(
-                f"regions[{cpu}]", Int(64), 0, mask, None, place
-            )
-        return result
-
-    def _slots(self) -> tuple[Variable, ...]:
-        layout, program = self.layout, self.program
-        size = (layout.size if len(layout.agents) < 2 else layout.agents[1]) - layout.agents[0]
-        found: list[Values] = [of((0,)) for _ in range(size)]
-        names: list[list[str]] = [[] for _ in range(size)]
-        kinds: list[Int] = [ADDRESS for _ in range(size)]
-        for place, number in self.numbers.items():
-            callee = self._called_before(place)
-            if callee is not None:
-                slot = layout.frames[callee].return_address
-                # Each number counts: this is where control can go on.
-                few = (found[slot].items or frozenset()) | {number}
-                found[slot] = Values(0, max(found[slot].hi, number), few)
-        for name, frame in layout.frames.items():
-            names[frame.return_address].append(f"return of {name}")
-            for local, offset in frame.locals.items():
-                values = self.ranges.locals.get((name, local), NOTHING)
-                kind = as_int(program.functions[name].variables[local])
-                found[offset] = found[offset].join(values)
-                names[offset].append(f"{name}.{local}")
-                kinds[offset] = kind
-        last = FIRST_POINT + len(self.numbers) - 1
-        found[0], names[0] = Values(DONE, last), ["pc"]
-        loc = program.functions[program.agents[0].entry].loc
-        return tuple(
-            Variable(", ".join(n), k, v.lo, v.hi, v.items, loc)
-            for n, k, v in zip(names, kinds, found, strict=True)
-        )
-
-    def _called_before(self, place: Place) -> str | None:
-        """The function with points that the instruction before ``place`` calls."""
-        name, label, index = place
-        if not index:
-            return None
-        block = next(b for b in self.program.functions[name].blocks if b.label == label)
-        item = block.instructions[index - 1]
-        return item.function if isinstance(item, Call) and self.plain(item) else None
-
     def _judges(self) -> tuple[Judge, ...]:
         program = self.program
         return tuple(
@@ -318,20 +173,6 @@ class _Builder:
         )
 
 
-def _variable(name: str, kind: Int, values: Values, loc: Location) -> Variable:
-    # What nothing reaches holds its 0.
-    values = values if values else of((0,))
-    return Variable(name, kind, values.lo, values.hi, values.items, loc)
-
-
-def joining(function: Function) -> set[str]:
-    """The entry, and every block that is not the only successor's own."""
-    before = predecessors(function.blocks)
-    return {function.blocks[0].label} | {
-        label for label, sources in before.items() if len(sources) != 1
-    }
-
-
 @dataclass
 class _Body:
     """What plain and atomic functions have in common."""
@@ -340,12 +181,13 @@ class _Body:
     function: Function
 
     def __post_init__(self) -> None:
+        self.variables = self.owner.variables
         self.blocks = {block.label: block for block in self.function.blocks}
         self.joins = joining(self.function)
-        self.lowering = Lowering(self.owner.layout, self.owner.ranges, self.read)
+        self.lowering = Lowering(self.variables.layout, self.variables.ranges, self.read)
 
     def read(self, name: str) -> Var | Slot:
-        return self.owner.local(self.function, name)
+        return self.variables.local(self.function, name)
 
     def assign(self, name: str, value: X, site: int) -> Iterator[Statement]:
         target = self.read(name)
@@ -402,19 +244,13 @@ class _Body:
                 yield Set(mask, Op("and", (mask, inverse), ADDRESS, site, True))
 
     def _temporary(self, name: str, kind: Int, values: Values) -> Var:
-        text = f"{self.function.name}.{name}."
-        known = self.owner.locals.get(text)
-        if known is not None:
-            both = Values(known.lo, known.hi, known.few)
-            values = both.join(values) if values else both
-        self.owner.locals[text] = _variable(text, kind, values, self.function.loc)
-        return Var(text, kind)
+        return self.variables.temporary(self.function, name, kind, values)
 
     def _in_turn(self, called: Function, given: list[X]) -> Iterator[Statement]:
         """Compute first, in order, those of some arguments where the order matters."""
         for number, name in enumerate(called.parameters):
             if fail_apart(given[number], given[number + 1 :]):
-                values = self.owner.ranges.locals.get((called.name, name), NOTHING)
+                values = self.variables.ranges.locals.get((called.name, name), NOTHING)
                 kept = self._temporary(f"argument{number}", given[number].kind.whole, values)
                 yield Set(kept, given[number])
                 given[number] = kept
@@ -422,8 +258,8 @@ class _Body:
     def _held(self, address: Expr) -> Values:
         """What the cells hold that ``address`` may be."""
         values = NOTHING
-        for cell in self.owner.ranges.candidates(address):
-            values = values.join(self.owner.ranges.cells[cell])
+        for cell in self.variables.ranges.candidates(address):
+            values = values.join(self.variables.ranges.cells[cell])
         return values
 
     def _rmw(
@@ -438,7 +274,7 @@ class _Body:
             value = write.fitted(item.operand, kind)
         else:
             sum_kind = as_int(kind).whole
-            exact = id(item) not in self.owner.ranges.wraps
+            exact = id(item) not in self.variables.ranges.wraps
             value = write.received(Op(op, (before, operand), sum_kind, site, exact), kind)
         yield Set(place, value)
         if old is not None:
@@ -455,7 +291,7 @@ class _Body:
 
     def _choose(self, item: Choose, write: Lowering, site: int) -> Iterator[Statement]:
         kind = as_int(self.function.variables[item.target])
-        values = self.owner.ranges.picked.get(id(item), of((0,)))
+        values = self.variables.ranges.picked.get(id(item), of((0,)))
         picked = self._temporary(f"pick{site}", kind.whole, values)
         yield Pick(picked, write.expr(item.lo), write.expr(item.hi))
         yield from self.assign(item.target, picked, site)
@@ -467,7 +303,7 @@ class _Body:
             yield Invoke(None, called.name, values)
             return
         kind = as_int(called.result)
-        found = self.owner.ranges.results.get(called.name, NOTHING)
+        found = self.variables.ranges.results.get(called.name, NOTHING)
         given = self._temporary(f"given{kind.whole}", kind.whole, found)
         yield Invoke(given, called.name, values)
         yield from self.assign(result, given, site)
@@ -522,9 +358,9 @@ class _Plain(_Body):
     """A function with points of its own."""
 
     def __post_init__(self) -> None:
-        self.frame = self.owner.layout.frames[self.function.name]
-        self.live = self.owner.layout.liveness[self.function.name]
         super().__post_init__()
+        self.frame = self.variables.layout.frames[self.function.name]
+        self.live = self.variables.layout.liveness[self.function.name]
 
     def read(self, name: str) -> Var | Slot:
         if name in self.frame.locals:
@@ -533,7 +369,7 @@ class _Plain(_Body):
 
     def points(self) -> Iterator[Point]:
         owner = self.owner
-        for (name, label, index), number in list(owner.numbers.items()):
+        for (name, label, index), number in list(self.variables.numbers.items()):
             if name != self.function.name:
                 continue
             code: list[Statement] = []
@@ -541,25 +377,25 @@ class _Plain(_Body):
                 before = self.blocks[label].instructions[index - 1]
                 if isinstance(before, Call) and before.target is not None:
                     called = owner.program.functions[before.function]
-                    if called.result is not None and owner.plain(before):
+                    if called.result is not None and self.variables.plain(before):
                         site = owner.site(name, before)
-                        given = owner.result(called, called.result)
+                        given = self.variables.result(called, called.result)
                         code += self.assign(before.target, given, site)
             code += self.tree(label, index)
-            place, loc = owner.places[number - FIRST_POINT]
-            starts = number in owner.starts
+            place, loc = self.variables.places[number - FIRST_POINT]
+            starts = number in self.variables.starts
             yield Point(number, place, loc, tuple(code), starts, 1)
 
     def ends(self, block: Block, index: int, item: Instruction) -> Iterator[Statement] | None:
         if isinstance(item, Step):
             return self._step(block, index)
-        if isinstance(item, Call) and self.owner.plain(item):
+        if isinstance(item, Call) and self.variables.plain(item):
             return self._call(block, index, item)
         return None
 
     def _step(self, block: Block, index: int) -> Iterator[Statement]:
         yield from self._clear(self.live[block.label, index + 1])
-        yield Stop(self.owner.numbers[self.function.name, block.label, index + 1])
+        yield Stop(self.variables.numbers[self.function.name, block.label, index + 1])
 
     def _call(self, block: Block, index: int, call: Call) -> Iterator[Statement]:
         owner = self.owner
@@ -569,10 +405,10 @@ class _Plain(_Body):
         for name, argument in zip(callee.parameters, call.arguments, strict=True):
             yield Set(inside.read(name), write.fitted(argument, callee.variables[name]))
         yield from self._clear(self.live[block.label, index + 1] - {call.target or ""})
-        after = owner.numbers[self.function.name, block.label, index + 1]
-        frame = owner.layout.frames[callee.name]
+        after = self.variables.numbers[self.function.name, block.label, index + 1]
+        frame = self.variables.layout.frames[callee.name]
         yield Set(Slot(frame.return_address, ADDRESS), Num(after, ADDRESS))
-        yield Goto(owner.entry(callee.name))
+        yield Goto(self.variables.entry(callee.name))
 
     def _clear(self, live: frozenset[str]) -> Iterator[Statement]:
         """A dead local reads as 0, so that states do not differ in it."""
@@ -582,12 +418,12 @@ class _Plain(_Body):
                 yield Set(Slot(offset, kind), Num(0, kind))
 
     def jump(self, label: str) -> Iterator[Statement]:
-        yield Goto(self.owner.numbers[self.function.name, label, 0])
+        yield Goto(self.variables.numbers[self.function.name, label, 0])
 
     def returns(self, value: X | None) -> Iterator[Statement]:
         if value is not None:
             assert self.function.result is not None
-            yield Set(self.owner.result(self.function, self.function.result), value)
+            yield Set(self.variables.result(self.function, self.function.result), value)
         yield from self._clear(frozenset())
         yield Back(self.frame.return_address)
 
@@ -600,11 +436,11 @@ class _Atomic(_Body):
         self.order = [b.label for b in function.blocks if b.label in self.joins]
         parts = tuple(tuple(self.tree(label, 0)) for label in self.order)
         for name in function.parameters:
-            self.owner.local(function, name)
+            self.variables.local(function, name)
         result = None
         if function.result is not None:
-            values = self.owner.ranges.results.get(function.name, NOTHING)
-            result = _variable("result", as_int(function.result), values, function.loc)
+            values = self.variables.ranges.results.get(function.name, NOTHING)
+            result = variable("result", as_int(function.result), values, function.loc)
         parameters = tuple(f"{function.name}.{name}" for name in function.parameters)
         return Routine(function.name, parameters, result, parts, function.loc)
 

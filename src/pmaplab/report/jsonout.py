@@ -73,6 +73,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         ],
         "searched_again": verdict.searched_again,
         "broken_facts": list(verdict.broken_facts),
+        "looked_at": verdict.looked_at,
         "failed": None if trace is None else failed_to_json(trace.failed),
         "trace": [] if trace is None else [step_to_json(step) for step in trace.steps],
         "from_tree": None if verdict.tree is None else asdict(verdict.tree),

@@ -36,10 +36,10 @@ def savings(
     """
     found = []
     for name in used:
-        chosen = Chosen(spec.without, engine.reductions).but(name)
+        chosen = Chosen(spec.without, engine.reductions, spec.canonical_pcids).but(name)
         other = search_with(
             replace(engine, reductions=chosen.search, checkpoint=None),
-            replace(spec, without=chosen.without).build(),
+            replace(spec, without=chosen.without, canonical_pcids=chosen.pcids).build(),
             limits=limits,
             progress=progress,
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
+from pmaplab.pcids import PCIDS
 from pmaplab.report.accepted import Acceptance
 from pmaplab.report.verdict import ACCEPTED, HOLDS, VIOLATED, Judged, Verdict, counted
 from pmaplab.search.reductions import PARTIAL_ORDER, SYMMETRY
@@ -51,6 +52,8 @@ def check_text(verdicts: Sequence[Verdict], stale: Sequence[Acceptance] = ()) ->
             result.append(f"{where}{text}\n")
         for text in verdict.broken_facts:
             result.append(f"{where}{text}\n")
+        if verdict.looked_at is not None:
+            result.append(f"{where}searched again without {PCIDS}: {verdict.looked_at}\n")
         for label in verdict.unreached if verdict.stopped is None else ():
             result.append(f'{where}never reached: "{label}"\n', style=_CAUTION)
     modes = [verdict.spec.mode for verdict in verdicts]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,7 @@ from pmaplab.native.build import NoCompiler
 from pmaplab.native.choose import DEFAULT_ENGINE, PYTHON, Engine, search_with
 from pmaplab.native.engine import search_prepared
 from pmaplab.native.prepared import Prepared
+from pmaplab.pcids import PCIDS, looked_at
 from pmaplab.report.accepted import Acceptance, check_properties
 from pmaplab.report.otherwise import Accepted, Otherwise, search_otherwise
 from pmaplab.report.savings import Saved, savings
@@ -69,8 +71,8 @@ class Verdict:
     ``reductions`` were used, and ``passed`` states on the way not kept, ``images`` of
     kept states by ``symmetries`` of these names, or it was ``searched_again`` without
     those of searches.  ``told_apart`` are symmetries that are none; ``broken_facts`` says
-    why ownership facts were not used.  ``savings`` are searches without each reduction,
-    where they were asked for.
+    why ownership facts were not used, ``looked_at`` why PCIDs were not forgotten.
+    ``savings`` are searches without each reduction, where they were asked for.
     """
 
     spec: RunSpec
@@ -97,6 +99,7 @@ class Verdict:
     searched_again: bool = False
     savings: tuple[Saved, ...] = ()
     broken_facts: tuple[str, ...] = ()
+    looked_at: str | None = None
     tree: Used | None = None
     # The entries of the user's file that accepted something.
     matched: tuple[Acceptance, ...] = ()
@@ -162,22 +165,48 @@ def check(
     Raises a PmaplabError for whatever is wrong with the spec, UsageError for a
     property that does not exist, InputError for one of ``accepted``.
     """
-    subject = Subject(spec, keep and engine.name != PYTHON)
     entries = [entry for entry in accepted if _concerns(entry, spec)]
+    if entries:
+        # What is searched for others has its own way to go on.
+        spec = replace(spec, canonical_pcids=False)
+    kept = keep and engine.name != PYTHON
+    subject = Subject(spec, kept)
     check_properties(entries, subject.properties)
     with showing_source(subject):
+        began = time.monotonic()
         result = subject.search(engine, limits, progress)
+        looked = _looked_at(spec, result)
+        if looked is not None:
+            spec = replace(spec, canonical_pcids=False)
+            subject, engine = Subject(spec, kept), _checkpoint_of_its_own(engine)
+            limits = (limits or Limits()).left(began)
+            result = subject.search(engine, limits, progress)
         otherwise = None
         if any(e.about in result.violations and name in (None, e.about) for e in entries):
             bound = limits or Limits()
             otherwise = search_otherwise(spec, subject.system, result, entries, bound, progress)
-        verdict = judge(subject, result, name, otherwise)
+        verdict = replace(judge(subject, result, name, otherwise), looked_at=looked)
         if not compare:
             return verdict
         saved = savings(
             spec, result, verdict.reductions, limits=limits, progress=progress, engine=engine
         )
         return replace(verdict, savings=saved)
+
+
+def _looked_at(spec: RunSpec, result: Result) -> str | None:
+    """Why what was found counts only if PCIDs are not forgotten; None where it counts."""
+    if not spec.canonical_pcids:
+        return None
+    failures = [each.failure for each in result.violations.values()]
+    return looked_at((*result.reached, *(each.message for each in failures if each is not None)))
+
+
+def _checkpoint_of_its_own(engine: Engine) -> Engine:
+    """For a search of the same run in which PCIDs are not forgotten."""
+    if engine.checkpoint is None:
+        return engine
+    return replace(engine, checkpoint=engine.checkpoint / f"no-{PCIDS}")
 
 
 class Subject:
@@ -298,6 +327,7 @@ def judge(
         note=result.note,
         reductions=(
             *(each for each in PROGRAM_REDUCTIONS if each not in subject.spec.without),
+            *([PCIDS] if subject.spec.canonical_pcids else []),
             *result.reductions,
         ),
         passed=result.passed,

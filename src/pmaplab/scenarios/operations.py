@@ -24,6 +24,8 @@ EXIT: Final[u32] = 2
 def choose_operation() -> u32:
     """Every thread can be switched away from; a user thread can also exec or
     exit."""
+    if UNBOUNDED:
+        own_generation_first()
     operation = choose(3)
     assume(operation == SWITCH or PCPU.curthread.td_pflags & TDP_KTHREAD == 0)
     return operation
@@ -42,7 +44,6 @@ def run_operation() -> None:
 def run_operations() -> None:
     if UNBOUNDED:
         while True:
-            own_generation_first()
             run_operation()
     else:
         for _ in range(OPERATIONS):

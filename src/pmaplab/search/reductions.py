@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pmaplab.errors import UsageError, did_you_mean
 from pmaplab.ir.nodes import PROGRAM_REDUCTIONS
+from pmaplab.pcids import PCIDS
 
 PARTIAL_ORDER = "partial-order"
 SYMMETRY = "symmetry"
 SEARCH_REDUCTIONS = (PARTIAL_ORDER, SYMMETRY)
-REDUCTIONS = (*PROGRAM_REDUCTIONS, *SEARCH_REDUCTIONS)
+REDUCTIONS = (*PROGRAM_REDUCTIONS, PCIDS, *SEARCH_REDUCTIONS)
 AUTO, ALL, NONE = "auto", "all", "none"
 # Before a name: all but this one.
 NOT = "no-"
@@ -41,17 +42,20 @@ class FailureKnownError(FailureFoundError):
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """``without`` are the reductions that programs are made without, ``search`` those of
-    searches."""
+    searches; ``pcids`` says whether PCIDs are forgotten where operations have no end."""
 
     without: tuple[str, ...] = ()
     search: Reductions = NO_REDUCTIONS
+    pcids: bool = True
 
     def but(self, name: str) -> Chosen:
         """All but one of them."""
         if name in PROGRAM_REDUCTIONS:
             without = (each for each in PROGRAM_REDUCTIONS if each in (*self.without, name))
-            return Chosen(tuple(without), self.search)
-        return Chosen(self.without, Reductions(self.search.names - {name}, self.search.beyond))
+            return replace(self, without=tuple(without))
+        if name == PCIDS:
+            return replace(self, pcids=False)
+        return replace(self, search=replace(self.search, names=self.search.names - {name}))
 
 
 def parse_reductions(text: str) -> Chosen:
@@ -78,4 +82,5 @@ def parse_reductions(text: str) -> Chosen:
     return Chosen(
         tuple(name for name in PROGRAM_REDUCTIONS if name not in chosen),
         Reductions(frozenset(chosen.intersection(SEARCH_REDUCTIONS)), beyond),
+        PCIDS in chosen,
     )
