@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 
+from pmaplab.machine.store_buffer import BUFFERS
 from pmaplab.search.symmetry import INDEX, SET, Kind, Values
 from pmaplab.system import System
 from search.two_cpus import ITEM, MINE, OWN, TwoCpuWriter, fact, head
@@ -147,8 +148,9 @@ def _said(draw: st.DrawFn, broken: bool) -> str:
 
 
 @st.composite
-def alike_systems(draw: st.DrawFn, *, broken: bool) -> System:
-    """Items and CPUs are alike, unless ``broken``; what is said may be right or wrong."""
+def alike_systems(draw: st.DrawFn, *, broken: bool, buffered: bool = False) -> System:
+    """Items and CPUs are alike, unless ``broken``; what is said may be right or wrong.
+    ``buffered`` CPUs have store buffers, in which pointers to what is alike tell it apart."""
     limit = draw(st.integers(2, 6))
     text = head(draw, limit, _VARIABLES, "global @pcpu: [2 x pcpu]", _QUIET)
     locked = draw(st.sampled_from([None, *_WORDS[:2]]))
@@ -164,10 +166,14 @@ def alike_systems(draw: st.DrawFn, *, broken: bool) -> System:
         text += writer.function("call @take()", "call @iret()\njump e")
         for cpu in (0, 1):
             text += f"agent i{cpu} cpu {cpu} context interrupt entry @handler\n"
-    made = system_of(text + _said(draw, broken))
+    made = system_of(text + _said(draw, broken), draw(st.integers(1, 2)) if buffered else None)
     kinds = draw(
         st.sampled_from([(ITEM_KIND, CPU_KIND), (CPU_KIND, ITEM_KIND), (CPU_KIND,), (ITEM_KIND,)])
     )
     if broken and draw(st.integers(0, 5)) == 0:
         kinds = tuple(replace(kind, values=()) for kind in kinds)
+    if BUFFERS in made.program.globals:
+        kinds = tuple(
+            replace(kind, objects=(*kind.objects, BUFFERS)) if kind.cpus else kind for kind in kinds
+        )
     return replace(made, symmetries=kinds)

@@ -141,8 +141,9 @@ def _said(draw: st.DrawFn, likely: bool) -> str:
 
 
 @st.composite
-def reducible_systems(draw: st.DrawFn, owned: bool = False) -> System:
-    """Two CPUs, some with interrupts; ``owned`` says something of whose a word is."""
+def reducible_systems(draw: st.DrawFn, owned: bool = False, buffered: bool = False) -> System:
+    """Two CPUs, some with interrupts; ``owned`` says something of whose a word is, and
+    ``buffered`` CPUs have store buffers."""
     # Few words and no asserts: who sees what is all that differs.
     simple = draw(st.booleans())
     limit = draw(st.integers(4, 6) if simple else st.integers(2, 6))
@@ -170,4 +171,6 @@ def reducible_systems(draw: st.DrawFn, owned: bool = False) -> System:
         text += writer.function("call @take()", "call @iret()\njump e")
         for cpu in draw(st.sampled_from([(0,), (0, 1)])):
             text += f"agent i{cpu} cpu {cpu} context interrupt entry @handler\n"
-    return system_of(text + (_said(draw, locked is not None) if owned else ""))
+    if owned:
+        text += _said(draw, locked is not None)
+    return system_of(text, draw(st.integers(1, 2)) if buffered else None)

@@ -125,11 +125,15 @@ VALUES = [
 ]
 
 
-def made_of(first: list[str], second: list[str], *owned: str) -> System:
+def made_of(first: list[str], second: list[str], *owned: str, more: str = "") -> System:
     """A system of two CPUs, and what is said of it: ``fact | line | line``."""
-    text = HEAD + "".join(
-        function(name, *lines, "return", more="var %x: u32")
-        for name, lines in (("first", first), ("second", second))
+    text = (
+        HEAD
+        + more
+        + "".join(
+            function(name, *lines, "return", more="var %x: u32")
+            for name, lines in (("first", first), ("second", second))
+        )
     )
     for each in owned:
         head, *lines = each.split(" | ")
@@ -179,6 +183,21 @@ def test_two_owners_are_noticed() -> None:
     second = ["store @mark:*u32, 1:u32", "store @mark:*u32, 0:u32"]
     (text,) = broken_facts(made_of(OWNING, second, OWNER, other))
     assert "word has two owners in" in text
+
+
+# What is stored to `other` ends that the word is the first CPU's, some time later.
+BUFFER = 'agent buffer cpu 0 context "store buffer" entry @buffer\n'
+DRAINS = "%x = load @other:*u32", "assume eq(%x, 1:u32)", LEAVE
+
+
+def test_the_store_buffer_gives_away_what_its_cpu_still_looks_at() -> None:
+    """By the time the CPU looks, another one may have it."""
+    first = [TAKE, "store @other:*u32, 1:u32", DRAINS[0], LOOK, DRAINS[0]]
+    second = [*DRAINS[:2], "%x = load @whose:*u32", "assume eq(%x, 0:u32)", TAKE.replace("1", "2")]
+    both = [OWNER, OWNER.replace("cpu 0", "cpu 1").replace("is 1", "is 2")]
+    drain = BUFFER + function("buffer", *DRAINS, "return", more="var %x: u32")
+    (text,) = broken_facts(made_of(first, second, *both, more=drain))
+    assert "cpu0 touches word, which is not its own, in first at" in text
 
 
 def test_two_owners_at_first() -> None:

@@ -13,6 +13,7 @@ from pmaplab.ir.cut import cut
 from pmaplab.ir.parser import parse_program
 from pmaplab.ir.verify import verify
 from pmaplab.machine.interrupts import suspend_threads
+from pmaplab.machine.tso import tso
 from pmaplab.system import System
 
 
@@ -77,10 +78,17 @@ class DrawingWriter(Writer):
         raise NotImplementedError
 
 
-def system_of(text: str) -> System:
-    """The system of a program in text, its steps placed and interrupted threads at a stand."""
+def system_of(text: str, store_buffer: int | None = None) -> System:
+    """The system of a program in text, its steps placed and interrupted threads at a stand.
+
+    CPUs have store buffers of so many entries, if any; outside of these are the ``registers``.
+    """
     program = parse_program(text)
     verify(program)
-    made = suspend_threads(cut(program))
+    lowered = program
+    if store_buffer is not None:
+        lowered = tso(program, bound=store_buffer, outside=("registers",))
+        verify(lowered)
+    made = suspend_threads(cut(lowered, program))
     verify(made)
     return System(made, None, {}, {}, {}, frozenset())

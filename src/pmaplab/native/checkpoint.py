@@ -12,7 +12,7 @@ from pathlib import Path
 from pmaplab.errors import UsageError
 
 FILE = "search"
-FORMAT = "pmaplab-checkpoint-3"
+FORMAT = "pmaplab-checkpoint-4"
 SECONDS = 60.0
 
 

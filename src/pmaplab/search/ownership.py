@@ -228,17 +228,23 @@ class Rules:
     ) -> list[int]:
         """The rules that an agent would break by what it does to a cell, if they held.
         Where the cell is its CPU's, nobody else has it by the same fact."""
-        mine = {
-            self.rules[number].name
-            for number in self.of_cell[cell]
-            if self._keeps(agent, number, memory) and number not in changed
-        }
+        mine = {self.rules[number].name for number in self._mine(agent, cell, memory, changed)}
         return [
             number
             for number in self.of_cell[cell]
             if not self.rules[number].keepers >> agent & 1
             and (written or not self.rules[number].shared)
             and self.rules[number].name not in mine
+        ]
+
+    def _mine(
+        self, agent: int, cell: int, memory: Sequence[int], changed: Collection[int]
+    ) -> list[int]:
+        """The rules by which a cell is the agent's CPU's, before a step and behind it."""
+        return [
+            number
+            for number in self.of_cell[cell]
+            if self._keeps(agent, number, memory) and number not in changed
         ]
 
     def _keeps(self, agent: int, number: int, memory: Sequence[int]) -> bool:
@@ -263,6 +269,10 @@ class Rules:
             result = self.narrowed(agent, cell, written, memory, changed, result)
             for number in self._others(agent, cell, written, memory, changed):
                 result |= self.rules[number].changers
+            # Once it is its CPU's no more, another one may have it.
+            for number in self._mine(agent, cell, memory, changed):
+                rule = self.rules[number]
+                result |= rule.enders & rule.changers & ~(1 << agent)
         return result
 
     def narrowed(

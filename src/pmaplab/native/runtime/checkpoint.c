@@ -154,6 +154,9 @@ static int pass_all(struct stream *f, struct search *s, uint64_t states, uint64_
 		if (pass_target(f, &s->violation[i], s->level + 1))
 			return -1;
 	}
+	if (s->ownership != NULL && pass(f, s->ownership->wrong,
+	    s->ownership->names * sizeof(*s->ownership->wrong)))
+		return -1;
 	sum = end = f->sum;
 	return PASS(f, end) || end != sum ? -1 : 0;
 }

@@ -409,6 +409,8 @@ static void print_result(struct search *s)
 		paths[0].target = &s->error_at;
 		count = 1;
 	}
+	if (count && s->torn != WHOLE)
+		die("there is not enough memory for a counterexample");
 	if (count && paths_find(s, paths, count))
 		die("a counterexample was not found again");
 	printf("{\"complete\": %s, \"stopped\": \"%s\", ", s->complete ? "true" : "false",

@@ -42,8 +42,14 @@ void memo_close(struct memo *memo)
 
 int memo_clear(struct memo *memo)
 {
-	memo_close(memo);
-	return memo_open(memo);
+	struct entries *before = memo->entries;
+
+	if (memo_open(memo)) {
+		memo->entries = before;
+		return -1;
+	}
+	entries_free(before);
+	return 0;
 }
 
 static void insert(struct entries *all, word key, word value)

@@ -146,6 +146,16 @@ void ownership_outcome(struct thread *t, unsigned agent, uint64_t *touched)
 
 /* --- what it touches ---------------------------------------------------------------- */
 
+/* Whether a rule makes its cells the agent's CPU's; if `unchanged`, behind the step too. */
+static int keeps(const struct thread *t, unsigned agent, uint32_t number, int unchanged,
+    uint64_t *touched)
+{
+	const struct rule *rule = &t->search->ownership->rule[number];
+
+	return rule->keepers >> agent & 1 && !rule->shared &&
+	    !(unchanged && is_changed(t, number)) && holds(t, rule, t->base, touched);
+}
+
 /* Whether a cell is the agent's CPU's by the fact of a rule. */
 static int is_mine(const struct thread *t, unsigned agent, uint64_t cell, uint64_t name,
     int unchanged, uint64_t *touched)
@@ -153,11 +163,9 @@ static int is_mine(const struct thread *t, unsigned agent, uint64_t cell, uint64
 	const struct ownership *o = t->search->ownership;
 
 	for (uint32_t i = o->rules_of.first[cell]; i < o->rules_of.first[cell + 1]; i++) {
-		const struct rule *rule = &o->rule[o->rules_of.at[i]];
+		uint32_t number = o->rules_of.at[i];
 
-		if (rule->name == name && rule->keepers >> agent & 1 && !rule->shared &&
-		    !(unchanged && is_changed(t, o->rules_of.at[i])) &&
-		    holds(t, rule, t->base, touched))
+		if (o->rule[number].name == name && keeps(t, agent, number, unchanged, touched))
 			return 1;
 	}
 	return 0;
@@ -231,6 +239,9 @@ uint64_t ownership_touchers(const struct thread *t, unsigned agent, uint64_t cel
 
 		if (is_others(t, agent, cell, written, rule, 1, touched))
 			result |= rule->changers;
+		/* Once it is its CPU's no more, another one may have it. */
+		if (keeps(t, agent, o->rules_of.at[i], 1, touched))
+			result |= rule->enders & rule->changers & ~((uint64_t)1 << agent);
 	}
 	return result;
 }

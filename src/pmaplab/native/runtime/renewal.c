@@ -100,8 +100,12 @@ static int move_steps(struct kept_steps **steps,
     struct wide (*moved)(const void *how, const struct wide *value), const void *how)
 {
 	struct kept_steps *all = *steps;
-	int status = kept_open(steps, all->last);
+	int status = 0;
 
+	if (kept_open(steps, all->last)) {
+		*steps = all;
+		return -1;
+	}
 	for (uint64_t at = 0; status == 0 && at <= all->last; at++) {
 		struct wide key, value;
 

@@ -183,7 +183,7 @@ static void change_range(struct search *s, void *change, uint64_t from, uint64_t
 	}
 }
 
-static int change_keys(struct search *s, struct change *c)
+static void change_keys(struct search *s, struct change *c)
 {
 	in_parallel(s, change_range, c, s->history.count);
 	for (unsigned i = 0; i < s->threads; i++) {
@@ -198,7 +198,6 @@ static int change_keys(struct search *s, struct change *c)
 	}
 	if (s->failure.found)
 		s->failure.key = changed_key(s, c, s->failure.key);
-	return rebuild_store(s);
 }
 
 int grow_lanes(struct search *s)
@@ -207,6 +206,7 @@ int grow_lanes(struct search *s)
 	unsigned top = top_lane(s);
 	int keys = 0;
 
+	s->torn = STATES_TORN;
 	for (unsigned i = 0; i < LANES; i++) {
 		struct lane *lane = &s->lane[i];
 
@@ -216,11 +216,15 @@ int grow_lanes(struct search *s)
 		    lane_grow(lane, lane->bits + 1, lane->width))
 			return -1;
 	}
-	if (!keys)
-		return 0;
-	memset(&c, 0, sizeof(c));
-	memcpy(c.before, s->lane, sizeof(c.before));
-	return set_key_widths(s) || change_keys(s, &c) ? -1 : 0;
+	if (keys) {
+		memset(&c, 0, sizeof(c));
+		memcpy(c.before, s->lane, sizeof(c.before));
+		if (set_key_widths(s))
+			return -1;
+		change_keys(s, &c);
+	}
+	s->torn = WHOLE;
+	return keys ? rebuild_store(s) : 0;
 }
 
 /* --- fields --------------------------------------------------------------------- */
@@ -361,6 +365,7 @@ enum laid_out repack(struct search *s, int anew)
 		} while (spare--);
 		c.anew = 1;
 	}
+	s->torn = STATES_TORN;
 	if (place_fields(s, &c, &p))
 		return NO_MEMORY;
 	for (unsigned i = 0; i < s->threads; i++) {
@@ -375,7 +380,9 @@ enum laid_out repack(struct search *s, int anew)
 		}
 	}
 	if (c.anew) {
-		status = move_contents(&c) || fill_lanes(s, &c) || change_keys(s, &c);
+		status = move_contents(&c) || fill_lanes(s, &c);
+		if (status == 0)
+			change_keys(s, &c);
 		for (unsigned i = 0; i < LANES; i++) {
 			free(c.moved[i]);
 			lane_close(&c.before[i]);
@@ -388,7 +395,12 @@ enum laid_out repack(struct search *s, int anew)
 		}
 	}
 	s->repacks++;
-	if (status || steps_move(s, moved_fields, &c) || steps_fit(s) || invariants_fit(s))
+	if (status)
 		return NO_MEMORY;
+	s->torn = STEPS_TORN;
+	if ((c.anew && rebuild_store(s)) || steps_move(s, moved_fields, &c) || steps_fit(s) ||
+	    invariants_fit(s))
+		return NO_MEMORY;
+	s->torn = WHOLE;
 	return LAID_OUT;
 }

@@ -33,8 +33,13 @@ void stop(struct search *s, enum stop why)
 {
 	int none = NOT_STOPPED;
 
-	__atomic_compare_exchange_n((int *)&s->stopped, &none, (int)why, 0, __ATOMIC_RELEASE,
-	    __ATOMIC_RELAXED);
+	/* A search with a fact that does not hold is done again without it, whatever else has
+	 * stopped it before. */
+	if (why == STOPPED_FACT)
+		__atomic_store_n((int *)&s->stopped, (int)why, __ATOMIC_RELEASE);
+	else
+		__atomic_compare_exchange_n((int *)&s->stopped, &none, (int)why, 0,
+		    __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 	request(s, STOP);
 }
 
@@ -463,7 +468,7 @@ void search_run(struct search *s)
 		}
 		if (run_level(s, from, to)) {
 			if (s->checkpoint[0] && s->stopped != STOPPED_ERROR &&
-			    s->stopped != STOPPED_WIDE && !gives_up(s))
+			    s->stopped != STOPPED_WIDE && s->torn != STATES_TORN && !gives_up(s))
 				checkpoint_write(s, to, before);
 			break;
 		}

@@ -127,6 +127,10 @@ enum stop {
 
 enum expanded { EXPANDED, WAITING, NO_ROOM, BROKEN };
 
+/* What is no longer right, since memory ran out while it was changed: what is kept of steps, and
+ * the states as well. */
+enum torn { WHOLE, STEPS_TORN, STATES_TORN };
+
 /* By what a step is kept that an agent can take in a state. */
 struct foreseen {
 	struct wide key;	/* its first lane is 0 where the agent is off */
@@ -287,6 +291,7 @@ struct search {
 	int pause;			/* of enum pause */
 	uint64_t next_layout;		/* states at which lanes are chosen again */
 	uint64_t repacks;
+	enum torn torn;
 
 	unsigned lane_bits;		/* of a lane that are fields */
 	int fingerprints;		/* the store holds hashes of states */
