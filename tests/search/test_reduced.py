@@ -257,16 +257,18 @@ def test_small_searches_are_not_reduced() -> None:
 
 def test_the_names() -> None:
     assert parse_reductions("all") == Chosen((), ALL)
-    assert parse_reductions("none") == Chosen(PROGRAM_REDUCTIONS, NO_REDUCTIONS)
+    assert parse_reductions("none") == Chosen(PROGRAM_REDUCTIONS, NO_REDUCTIONS, pcids=False)
     assert parse_reductions("auto") == Chosen((), Reductions(ALL.names, WORTH))
     assert parse_reductions("partial-order") == Chosen(
-        PROGRAM_REDUCTIONS, Reductions(frozenset({PARTIAL_ORDER}))
+        PROGRAM_REDUCTIONS, Reductions(frozenset({PARTIAL_ORDER})), pcids=False
     )
     assert parse_reductions("no-fusion") == Chosen(("fusion",), Reductions(ALL.names, WORTH))
     assert parse_reductions("all,no-partial-order,no-dead-locals").without == ("dead-locals",)
     assert parse_reductions("all").but("fusion").but("partial-order") == Chosen(
         ("fusion",), Reductions(frozenset({SYMMETRY}))
     )
+    assert parse_reductions("no-pcids") == Chosen((), Reductions(ALL.names, WORTH), pcids=False)
+    assert parse_reductions("all").but("pcids") == Chosen((), ALL, pcids=False)
     with pytest.raises(UsageError, match="no reduction 'partial-oder'") as failed:
         parse_reductions("partial-oder")
     assert failed.value.advice == "did you mean partial-order?"
