@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pmaplab.errors import UsageError
-from pmaplab.report.verdict import Verdict, assumptions, check, exit_status
+from pmaplab.report.verdict import Subject, Verdict, assumptions, check, exit_status
 from pmaplab.search.result import Limits
 from pmaplab.spec import RunSpec
 from pmaplab.system import Bounds
@@ -134,3 +134,14 @@ def test_one_property_alone() -> None:
     with pytest.raises(UsageError, match="curpmapp") as error:
         check(spec, name="curpmapp")
     assert error.value.advice == "did you mean curpmap?"
+
+
+def test_a_property_that_does_not_exist_is_told_before_the_search(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def search(*_: object) -> None:
+        raise AssertionError("it searches")
+
+    monkeypatch.setattr(Subject, "search", search)
+    with pytest.raises(UsageError, match="there is no property 'curmap'"):
+        check(RunSpec("boot", "nopcid"), name="curmap")

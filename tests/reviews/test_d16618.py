@@ -89,7 +89,7 @@ def test_figures_are_laws(
 # Modes whose systems are partly equal are together.
 @pytest.mark.parametrize(
     "modes",
-    [NOPCID, PCID[:2], PCID[2:]],
+    [NOPCID, pytest.param(PCID[:2], marks=pytest.mark.slow), PCID[2:]],
     ids=["nopcid", "pcid", "pcid+pti"],
 )
 def test_every_claim_agrees_after_all_interleavings_of_boot(modes: tuple[str, ...]) -> None:

@@ -172,6 +172,8 @@ def check(
     kept = keep and engine.name != PYTHON
     subject = Subject(spec, kept)
     check_properties(entries, subject.properties)
+    if name is not None:
+        check_property(name, subject.properties)
     with showing_source(subject):
         began = time.monotonic()
         result = subject.search(engine, limits, progress)
@@ -287,8 +289,6 @@ def judge(
     otherwise: Otherwise | None = None,
 ) -> Verdict:
     """The verdict on what a search found."""
-    if name is not None:
-        check_property(name, result.properties)
     otherwise = otherwise or Otherwise({}, {}, ())
     judged = []
     for each in result.properties:
@@ -360,7 +360,7 @@ def _odds(result: Result) -> tuple[str, ...]:
     )
 
 
-def check_property(name: str, names: tuple[str, ...]) -> None:
+def check_property(name: str, names: Sequence[str]) -> None:
     """Raises UsageError unless ``name`` is one of ``names``."""
     if name not in names:
         raise UsageError(
