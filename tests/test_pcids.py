@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
+from dataclasses import replace
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 
 from pmaplab.cli.main import main
 from pmaplab.errors import TraceError
+from pmaplab.frontends.kernel_python.source import PACKAGE_ROOT
 from pmaplab.ir.nodes import Assert, Instruction, Sometimes
 from pmaplab.ir.parser import parse_program
 from pmaplab.ir.verify import verify
@@ -39,13 +43,9 @@ def spec_of(bounds: Bounds, mode: str = "pcid", kernel: Path | None = None) -> R
 def both(spec: RunSpec, engine: Engine = DEFAULT_ENGINE) -> tuple[Verdict, Verdict]:
     """With PCIDs forgotten, and without."""
     less = check(spec, engine=engine)
-    all_of_them = check(RunSpec(**{**vars_of(spec), "canonical_pcids": False}), engine=engine)
+    all_of_them = check(replace(spec, canonical_pcids=False), engine=engine)
     assert outcome(less) == outcome(all_of_them)
     return less, all_of_them
-
-
-def vars_of(spec: RunSpec) -> dict[str, Any]:
-    return {name: getattr(spec, name) for name in RunSpec.__slots__}
 
 
 def outcome(verdict: Verdict) -> tuple[Any, ...]:
@@ -79,45 +79,41 @@ def test_the_interpreter_finds_as_many_states() -> None:
     assert (python.states, python.transitions) == (native.states, native.transitions)
 
 
-ALLOC = '''
+HEAD_OF_ALLOC = '''
 """PCIDs are handed out otherwise."""
 from __future__ import annotations
-from pmaplab.kernel_python import sometimes, u32, u64
+from pmaplab.kernel_python import KASSERT, sometimes, u32, u64
 from pmaplab.kernels.freebsd.amd64.pcpu import PCPU
 from pmaplab.kernels.freebsd.amd64.pmap import (
     CR3_PCID_SAVE,
     PMAP_PCID_KERN,
     PMAP_PCID_NONE,
     PMAP_PCID_OVERMAX,
+    PMAP_PCID_OVERMAX_KERN,
     kernel_pmap,
     pmap,
     pmap_pcid_next_gen,
+    pti,
 )
 from pmaplab.kernels.freebsd.sys.proc import vmspace0
 
-def pmap_pcid_alloc(pm: pmap, cpuid: u32) -> u64:
-    gen = PCPU.pcid_gen
-    if pm.pm_pcids[cpuid].pm_pcid == PMAP_PCID_KERN:
-        return CR3_PCID_SAVE
-    {kept}
-    pcid_next = PCPU.pcid_next
-    if pcid_next == PMAP_PCID_OVERMAX:
-        new_gen = pmap_pcid_next_gen(gen)
-        pcid_next = PMAP_PCID_KERN + 1
-        sometimes("a PCID generation rolled over")
-    else:
-        new_gen = gen
-    pm.pm_pcids[cpuid].pm_pcid = pcid_next
-    pm.pm_pcids[cpuid].pm_gen = new_gen
-    PCPU.pcid_next = pcid_next + 1
-    return 0
 '''
+ASKED = "    if pm.pm_pcids[cpuid].pm_gen == gen:\n        return CR3_PCID_SAVE\n"
 
 
 def kernel_of(folder: Path, kept: str) -> Path:
+    """The reference kernel, in which ``kept`` says when a pmap keeps its PCID."""
+    source = PACKAGE_ROOT / "kernels/freebsd/amd64/pmap.py"
+    text = source.read_text(encoding="utf-8")
+    (alloc,) = (
+        ast.get_source_segment(text, node) or ""
+        for node in ast.parse(text).body
+        if isinstance(node, ast.FunctionDef) and node.name == "pmap_pcid_alloc"
+    )
+    assert ASKED in alloc
     path = folder / "kernel.py"
-    text = ALLOC.replace("{kept}", "\n    ".join(kept.splitlines()))
-    path.write_text(text, encoding="utf-8")
+    changed = alloc.replace(ASKED, indent(f"{kept}\n", "    "))
+    path.write_text(f"{HEAD_OF_ALLOC}{changed}\n", encoding="utf-8")
     return path
 
 
