@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from pmaplab.errors import UsageError
-from pmaplab.ir.access import key_of
+from pmaplab.ir.access import key_of, other_uses
 from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.effects import Effects
 from pmaplab.ir.layout import Layout
@@ -24,7 +24,6 @@ from pmaplab.ir.nodes import (
     CmpXchg,
     Const,
     Expr,
-    FieldAddress,
     Function,
     Instruction,
     Load,
@@ -36,7 +35,7 @@ from pmaplab.ir.nodes import (
     Store,
     Terminator,
 )
-from pmaplab.ir.walk import expressions, items, operands, subexpressions, values_of
+from pmaplab.ir.walk import expressions, items, operands, subexpressions
 from pmaplab.pcids import NORMAL_FORM
 
 # What a value may be: the CPU's own generation, what a pmap has of one.
@@ -136,17 +135,9 @@ def _kinds(expr: Expr, function: Function, held: _Held) -> frozenset[str]:
 
 
 def _is_misuse(function: Function, item: Instruction | Terminator, held: _Held) -> bool:
-    addresses = [
-        sub
-        for value in values_of(item)
-        for sub in subexpressions(value)
-        if isinstance(sub, FieldAddress)
-    ]
-    if any((sub.struct, sub.field) in _CELLS for sub in addresses):
+    if not other_uses(item).isdisjoint(_CELLS):
         return True
     match item:
-        case Rmw(address=address) | CmpXchg(address=address) if key_of(address) in _CELLS:
-            return True
         case Store(address=address, value=value):
             kinds = _kinds(value, function, held)
             kind = _CELLS.get(key_of(address) or ("", ""))

@@ -13,29 +13,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from pmaplab.ir.access import key_of
+from pmaplab.ir.access import key_of, other_uses
 from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.nodes import (
     Assert,
     Binary,
     Block,
     Branch,
-    CmpXchg,
     Const,
     Expr,
-    FieldAddress,
     Function,
     Instruction,
     Jump,
     Load,
     Local,
     Program,
-    Rmw,
     Sometimes,
     Terminator,
 )
 from pmaplab.ir.types import BOOL, Scalar
-from pmaplab.ir.walk import children, items, operands, values_of, writes
+from pmaplab.ir.walk import children, items, operands, writes
 
 # The name of the reduction.
 PCIDS = "pcids"
@@ -91,7 +88,7 @@ class _Watching:
     def _block(self, block: Block) -> None:
         label, code = block.label, list[Instruction]()
         for number, item in enumerate(block.instructions):
-            if _is_unwatched(item):
+            if _CELL in other_uses(item):
                 code.append(self._noticed(item))
             code.append(item)
             if not isinstance(item, Load) or key_of(item.address) != _CELL:
@@ -106,7 +103,7 @@ class _Watching:
             self.blocks.append(Block(label, tuple(code), Branch(known, otherwise, then, item.loc)))
             self.blocks.append(Block(then, (self._noticed(item),), Jump(otherwise, item.loc)))
             label, code = otherwise, []
-        if _is_unwatched(block.terminator):
+        if _CELL in other_uses(block.terminator):
             code.append(self._noticed(block.terminator))
         self.blocks.append(Block(label, tuple(code), block.terminator))
 
@@ -124,19 +121,6 @@ class _Watching:
 
 def _is_known(name: str, kind: Scalar) -> Expr:
     return Binary("ne", Local(name, kind), Const(PMAP_PCID_NONE, kind), BOOL)
-
-
-def _is_unwatched(item: Instruction | Terminator) -> bool:
-    """Whether it may read a PCID otherwise than by a load."""
-    if isinstance(item, Rmw | CmpXchg) and key_of(item.address) == _CELL:
-        return True
-    return any(_holds_address(value) for value in values_of(item))
-
-
-def _holds_address(expr: Expr) -> bool:
-    if isinstance(expr, FieldAddress) and (expr.struct, expr.field) == _CELL:
-        return True
-    return any(map(_holds_address, children(expr)))
 
 
 def _only_compared(function: Function) -> frozenset[str]:

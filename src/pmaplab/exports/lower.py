@@ -45,7 +45,7 @@ from pmaplab.exports.steps import (
     When,
 )
 from pmaplab.exports.steps import Expr as X
-from pmaplab.exports.variables import Variables, as_int, joining, variable
+from pmaplab.exports.variables import Variables, as_int, variable
 from pmaplab.ir.callgraph import callees, reachable_functions
 from pmaplab.ir.nodes import (
     Assert,
@@ -73,6 +73,7 @@ from pmaplab.ir.nodes import (
 )
 from pmaplab.ir.printer import print_line
 from pmaplab.ir.types import BOOL, Int
+from pmaplab.ir.walk import joins
 
 # More ways to go on from one state than this are no model checker's business.
 MOST_CHOICES = 4096
@@ -183,7 +184,7 @@ class _Body:
     def __post_init__(self) -> None:
         self.variables = self.owner.variables
         self.blocks = {block.label: block for block in self.function.blocks}
-        self.joins = joining(self.function)
+        self.joins = joins(self.function)
         self.lowering = Lowering(self.variables.layout, self.variables.ranges, self.read)
 
     def read(self, name: str) -> Var | Slot:

@@ -14,7 +14,7 @@ from pmaplab.ir.callgraph import reachable_functions
 from pmaplab.ir.layout import Layout
 from pmaplab.ir.nodes import Block, Call, Function, Instruction, Program, Step
 from pmaplab.ir.types import Int, Scalar
-from pmaplab.ir.walk import predecessors
+from pmaplab.ir.walk import joins
 
 Place = tuple[str, str, int]  # function, block, instruction
 
@@ -29,14 +29,6 @@ def variable(name: str, kind: Int, values: Values, loc: Location) -> Variable:
     # What nothing reaches holds its 0.
     values = values if values else of((0,))
     return Variable(name, kind, values.lo, values.hi, values.items, loc)
-
-
-def joining(function: Function) -> set[str]:
-    """The entry, and every block that is not the only successor's own."""
-    before = predecessors(function.blocks)
-    return {function.blocks[0].label} | {
-        label for label, sources in before.items() if len(sources) != 1
-    }
 
 
 class Variables:
@@ -87,9 +79,9 @@ class Variables:
         return isinstance(item, Call) and not self.program.functions[item.function].atomic
 
     def _number(self, function: Function) -> None:
-        first, joins = function.blocks[0].label, joining(function)
+        first, joined = function.blocks[0].label, joins(function)
         for block in function.blocks:
-            if block.label in joins:
+            if block.label in joined:
                 number = self._point(function, block, 0)
                 if block.label == first and function.name in self.program.entries:
                     self.starts.add(number)

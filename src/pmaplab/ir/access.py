@@ -32,6 +32,7 @@ from pmaplab.ir.nodes import (
     Local,
     Program,
     Rmw,
+    Terminator,
     ThisCpu,
 )
 from pmaplab.ir.types import Int, Pointer
@@ -50,6 +51,21 @@ def key_of(address: Expr) -> Key | None:
         case GlobalAddress(name=name):
             return ("@", name)
     return None
+
+
+def other_uses(item: Instruction | Terminator) -> set[Key]:
+    """The fields that ``item`` uses otherwise than by a load or a store of theirs: what a
+    locked operation works on, and those whose addresses are parts of its values."""
+    found = {
+        (sub.struct, sub.field)
+        for value in values_of(item)
+        for sub in subexpressions(value)
+        if isinstance(sub, FieldAddress)
+    }
+    if isinstance(item, Rmw | CmpXchg):
+        key = key_of(item.address)
+        found |= set() if key is None else {key}
+    return found
 
 
 def _own_locals(function: Function) -> frozenset[str]:

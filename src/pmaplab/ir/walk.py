@@ -180,3 +180,11 @@ def predecessors(blocks: tuple[Block, ...]) -> dict[str, list[str]]:
         for target in successors(block.terminator):
             result[target].append(block.label)
     return result
+
+
+def joins(function: Function) -> set[str]:
+    """The entry, and every block that is not the only successor's own."""
+    before = predecessors(function.blocks)
+    return {function.blocks[0].label} | {
+        label for label, sources in before.items() if len(sources) != 1
+    }

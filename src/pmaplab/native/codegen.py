@@ -41,10 +41,10 @@ from pmaplab.ir.nodes import (
     Terminator,
 )
 from pmaplab.ir.types import Int, Pointer, Scalar
-from pmaplab.ir.walk import expressions, items
+from pmaplab.ir.walk import expressions, items, joins
 from pmaplab.native.codegen_expressions import ExpressionWriter, Lines, number
 from pmaplab.search import interpreter, translate
-from pmaplab.search.translate import DONE, Code, joins
+from pmaplab.search.translate import DONE, Code
 
 MOST_REGIONS = 64
 

@@ -169,7 +169,8 @@ class Rules:
         for cell in sorted(writes.union(reads)):
             if cell not in self.of_cell:
                 continue
-            for number in self._others(agent, cell, cell in writes, memory):
+            mine = self._mine(agent, cell, memory)
+            for number in self._others(agent, cell, cell in writes, mine):
                 rule = self.rules[number]
                 if rule.holds(memory):
                     how = WRITTEN if rule.shared else TOUCHED
@@ -218,27 +219,21 @@ class Rules:
         own = [atom for atom in rule.atoms if not atom.writers & ~(1 << agent)]
         return not all(a.holds(before) for a in own) and not all(a.holds(after) for a in own)
 
-    def _others(
-        self,
-        agent: int,
-        cell: int,
-        written: bool,
-        memory: Sequence[int],
-        changed: Collection[int] = (),
-    ) -> list[int]:
+    def _others(self, agent: int, cell: int, written: bool, mine: list[int]) -> list[int]:
         """The rules that an agent would break by what it does to a cell, if they held.
-        Where the cell is its CPU's, nobody else has it by the same fact."""
-        mine = {self.rules[number].name for number in self._mine(agent, cell, memory, changed)}
+        Where the cell is its CPU's, by the rules ``mine``, nobody else has it by the same
+        fact."""
+        names = {self.rules[number].name for number in mine}
         return [
             number
             for number in self.of_cell[cell]
             if not self.rules[number].keepers >> agent & 1
             and (written or not self.rules[number].shared)
-            and self.rules[number].name not in mine
+            and self.rules[number].name not in names
         ]
 
     def _mine(
-        self, agent: int, cell: int, memory: Sequence[int], changed: Collection[int]
+        self, agent: int, cell: int, memory: Sequence[int], changed: Collection[int] = ()
     ) -> list[int]:
         """The rules by which a cell is the agent's CPU's, before a step and behind it."""
         return [
@@ -267,10 +262,11 @@ class Rules:
         result = by_tables & ~(1 << agent)
         if cell in self.of_cell:
             result = self.narrowed(agent, cell, written, memory, changed, result)
-            for number in self._others(agent, cell, written, memory, changed):
+            mine = self._mine(agent, cell, memory, changed)
+            for number in self._others(agent, cell, written, mine):
                 result |= self.rules[number].changers
             # Once it is its CPU's no more, another one may have it.
-            for number in self._mine(agent, cell, memory, changed):
+            for number in mine:
                 rule = self.rules[number]
                 result |= rule.enders & rule.changers & ~(1 << agent)
         return result

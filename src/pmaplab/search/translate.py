@@ -45,7 +45,7 @@ from pmaplab.ir.nodes import (
     Terminator,
 )
 from pmaplab.ir.types import Int, Pointer, Scalar
-from pmaplab.ir.walk import predecessors, reads, successors, writes
+from pmaplab.ir.walk import joins, reads, successors, writes
 from pmaplab.search.expressions import Writer
 
 DONE = 1  # the point of an agent that has finished
@@ -210,14 +210,6 @@ class _LateCode:
 @functools.cache
 def _prelude() -> CodeType:
     return compile(_PRELUDE, "<translated IR>", "exec")
-
-
-def joins(function: Function) -> set[str]:
-    """The entry, and every block that is not the only successor's own."""
-    before = predecessors(function.blocks)
-    return {function.blocks[0].label} | {
-        label for label, sources in before.items() if len(sources) != 1
-    }
 
 
 class _Emitter:

@@ -306,7 +306,6 @@ class Expressions(Places):
             self.assign_struct(self.place(left), right, node.loc)
             return Value(None, node.type, "a structure")
         place = self.place(left)
-        self.kept_out(place, node.loc)
         if place.outside or place.fixed or place.counter:
             self.write(place, self._harmless(right), node.loc)
             reason = place.outside or "the model gives it"
